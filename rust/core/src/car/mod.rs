@@ -1,0 +1,1 @@
+//! Content archives: blocks one after another in a stream.

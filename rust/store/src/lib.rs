@@ -1,0 +1,1 @@
+//! Packs of blocks on disk.
