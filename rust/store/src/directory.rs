@@ -131,11 +131,9 @@ pub fn lookup(store: &Store, directory: &Cid, name: &[u8]) -> Result<Option<Name
                 let Some(wanted) = slot(name, depth, shard.fanout) else { return Ok(None) };
                 shard.slots.into_iter().find_map(|slot| match slot {
                     Slot::Shard { index, cid } if index == wanted => Some(Err(cid)),
-                    Slot::Entry { index, entry } if index == wanted => Some(Ok(Named {
-                        name: entry.name.to_vec(),
-                        cid: entry.cid,
-                        dag_bytes: entry.dag_bytes,
-                    })),
+                    Slot::Entry { index, entry } if index == wanted => {
+                        Some(Ok(Named { name: entry.name.to_vec(), cid: entry.cid, dag_bytes: entry.dag_bytes }))
+                    }
                     _ => None,
                 })
             }

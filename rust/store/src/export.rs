@@ -50,7 +50,7 @@ pub fn get(store: &Store, cid: &Cid, target: &Path, options: GetOptions, operati
     let threads = if options.threads == 0 { crate::ingest::default_threads() } else { options.threads };
     let export = tree::Export { store, operation, threads, written: write::Written::default() };
     if exists && target.is_dir() && !target.is_symlink() && tree::is_directory(store, cid)? {
-        export.into_existing(cid, &parent, name)?;
+        export.fill_existing(cid, &parent, name)?;
     } else {
         let temporary = temporary_name(name);
         let made = export.new_entry(cid, &parent, &temporary).and_then(|()| parent.rename(&temporary, name, options.force));

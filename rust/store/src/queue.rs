@@ -44,8 +44,7 @@ pub(crate) struct Queue<J, S: Shared> {
 impl<J, S: Shared> Queue<J, S> {
     /// A queue that holds up to `jobs_max` jobs that nobody has begun.
     pub fn new(jobs_max: usize) -> Self {
-        let state =
-            State { shared: VecDeque::new(), jobs: VecDeque::new(), in_hand: 0, closed: false, stopped: false, consumed: 0 };
+        let state = State { shared: VecDeque::new(), jobs: VecDeque::new(), in_hand: 0, closed: false, stopped: false, consumed: 0 };
         Self { state: Mutex::new(state), changed: Condvar::new(), jobs_max }
     }
 

@@ -176,19 +176,6 @@ impl Leaf {
             LeafContent::Block(_, file_bytes) => *file_bytes,
         }
     }
-
-    /// The verified content.
-    pub fn read(&self, store: &Store) -> Result<(Block, Range<usize>)> {
-        match &self.content {
-            LeafContent::Here(block, range) => Ok((block.clone(), range.clone())),
-            LeafContent::Block(cid, file_bytes) => {
-                let block = store.block(cid)?;
-                check_size(cid, *file_bytes, block.len() as u64)?;
-                let range = 0..block.len();
-                Ok((block, range))
-            }
-        }
-    }
 }
 
 /// Many leaves at once, verified together. The same order.

@@ -34,8 +34,11 @@ const OPEN_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags
 impl Folder {
     /// Opens the folder the export's root will stand in. Links on the way are the user's own and are followed.
     pub fn open(path: &Path) -> Result<Self> {
-        let descriptor = rustix::fs::open(path, OPEN_FOLDER, Mode::empty())
-            .map_err(|e| Error::Export { what: "cannot open the folder", path: path.to_path_buf(), source: e.into() })?;
+        let descriptor = rustix::fs::open(path, OPEN_FOLDER, Mode::empty()).map_err(|e| Error::Export {
+            what: "cannot open the folder",
+            path: path.to_path_buf(),
+            source: e.into(),
+        })?;
         Ok(Self { descriptor, path: path.to_path_buf() })
     }
 
@@ -154,6 +157,9 @@ struct Level {
     entries: Entries,
 }
 
+/// Names from the root of an export down to a folder.
+type Names = Vec<Vec<u8>>;
+
 /// The walk of one export: what it has met and will do at the end.
 struct Walk<'w> {
     store: &'w Store,
@@ -162,11 +168,11 @@ struct Walk<'w> {
     force: bool,
     levels: Vec<Level>,
     /// Names from the root to the innermost folder.
-    names: Vec<Vec<u8>>,
+    names: Names,
     files: Vec<FileJob>,
     links: Vec<Link>,
     /// Folders whose mode or time was kept. Set when everything is written, since writing changes the time.
-    kept: Vec<(Vec<Vec<u8>>, Metadata)>,
+    kept: Vec<(Names, Metadata)>,
 }
 
 impl Export<'_> {
@@ -180,7 +186,14 @@ impl Export<'_> {
             }
             Kind::File { bytes } => {
                 self.operation.expect(Some(bytes), Some(1));
-                let folder = Folder { descriptor: parent.descriptor.try_clone().map_err(|e| Error::Io { what: "cannot open again", path: parent.path.clone(), source: e })?, path: parent.path.clone() };
+                let folder = Folder {
+                    descriptor: parent.descriptor.try_clone().map_err(|e| Error::Io {
+                        what: "cannot open again",
+                        path: parent.path.clone(),
+                        source: e,
+                    })?,
+                    path: parent.path.clone(),
+                };
                 self.run(false, |walk| {
                     walk.files.push(FileJob { folder: Arc::new(folder), name: name.to_os_string(), cid: cid.clone(), force: false });
                     walk.flush()
@@ -196,7 +209,7 @@ impl Export<'_> {
     }
 
     /// Adds to the folder `name`, which is there.
-    pub fn into_existing(&self, cid: &Cid, parent: &Folder, name: &OsStr) -> Result<()> {
+    pub fn fill_existing(&self, cid: &Cid, parent: &Folder, name: &OsStr) -> Result<()> {
         let (_, metadata) = directory::about(self.store, cid)?;
         self.fill(cid, parent.enter(name)?, metadata, true)
     }
@@ -219,12 +232,11 @@ impl Export<'_> {
     }
 
     /// Runs workers beside a walk.
-    fn run(&self, force: bool, walk: impl FnOnce(&mut Walk<'_>) -> Result<()>) -> Result<(Vec<Link>, Vec<(Vec<Vec<u8>>, Metadata)>)> {
+    fn run(&self, force: bool, walk: impl FnOnce(&mut Walk<'_>) -> Result<()>) -> Result<(Vec<Link>, Vec<(Names, Metadata)>)> {
         let queue = Queue::new(self.threads * 4);
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.threads)
-                .map(|_| scope.spawn(|| super::write::run(self.store, self.operation, &queue, &self.written)))
-                .collect();
+            let workers: Vec<_> =
+                (0..self.threads).map(|_| scope.spawn(|| super::write::run(self.store, self.operation, &queue, &self.written))).collect();
             let mut walker = Walk {
                 store: self.store,
                 operation: self.operation,
@@ -257,7 +269,7 @@ impl Export<'_> {
     }
 
     fn make_links(&self, root: &Folder, links: &[Link], force: bool) -> Result<()> {
-        let places: HashSet<Vec<Vec<u8>>> =
+        let places: HashSet<Names> =
             links.iter().map(|link| link.folder.iter().chain(std::iter::once(&link.name)).cloned().collect()).collect();
         for link in links {
             if let Some(why) = escape(link, &places) {

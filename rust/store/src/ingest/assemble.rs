@@ -168,7 +168,7 @@ impl<'a, 'f> Assembler<'a, 'f> {
         if level.entries == 0 && !self.options.empty_directories && !is_root {
             return Ok(());
         }
-        let child = level.builder.finish(&mut self.blocks)?;
+        let child = level.builder.finish(&mut self.blocks).map_err(|e| Error::entry(&level.prefix, b"", e))?;
         self.put_blocks()?;
         self.entry(Finished { name: level.name, child, kind: EntryKind::Directory, bytes: level.bytes, files: level.files })
     }
@@ -176,7 +176,7 @@ impl<'a, 'f> Assembler<'a, 'f> {
     fn entry(&mut self, done: Finished) -> Result<()> {
         let mut path = Vec::new();
         if let Some(level) = self.levels.last_mut() {
-            level.builder.push(&done.name, &done.child).map_err(|e| Error::unixfs_entry(&level.prefix, &done.name, e))?;
+            level.builder.push(&done.name, &done.child).map_err(|e| Error::entry(&level.prefix, &done.name, e))?;
             level.entries += 1;
             level.bytes = level.bytes.saturating_add(done.bytes);
             level.files = level.files.saturating_add(done.files);

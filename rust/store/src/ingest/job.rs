@@ -72,9 +72,21 @@ pub(super) enum Item {
 
 /// What walker and workers tell the assembler.
 pub(super) enum Message {
-    Item { sequence: u64, item: Item },
+    Item {
+        sequence: u64,
+        item: Item,
+    },
     /// A file that comes in segments. Sent before its first segment.
-    Opened { sequence: u64, name: Vec<u8>, metadata: Metadata },
-    Leaves { sequence: u64, segment: u64, leaves: Vec<Child>, last: bool },
+    Opened {
+        sequence: u64,
+        name: Vec<u8>,
+        metadata: Metadata,
+    },
+    Leaves {
+        sequence: u64,
+        segment: u64,
+        leaves: Vec<Child>,
+        last: bool,
+    },
     Failed(Error),
 }

@@ -174,7 +174,13 @@ pub fn default_threads() -> usize {
 }
 
 /// Adds files and directories. Commits before it returns; on any error nothing was added.
-pub fn add(store: &Store, sources: &[PathBuf], options: &AddOptions, operation: &Operation, on_entry: &mut OnEntry<'_>) -> Result<AddReport> {
+pub fn add(
+    store: &Store,
+    sources: &[PathBuf],
+    options: &AddOptions,
+    operation: &Operation,
+    on_entry: &mut OnEntry<'_>,
+) -> Result<AddReport> {
     run(store, options, operation, on_entry, options.wrap, |queue, sender| source::walk(sources, options, operation, queue, &sender))
 }
 

@@ -20,7 +20,13 @@ const FILES_PER_JOB: usize = 32;
 /// Items the walk may be ahead of the assembler: bounds the names waiting for their turn.
 const AHEAD_ITEMS_MAX: u64 = 8192;
 
-pub(super) fn walk(sources: &[PathBuf], options: &AddOptions, operation: &Operation, queue: &Queue, sender: &Sender<Message>) -> Result<()> {
+pub(super) fn walk(
+    sources: &[PathBuf],
+    options: &AddOptions,
+    operation: &Operation,
+    queue: &Queue,
+    sender: &Sender<Message>,
+) -> Result<()> {
     expect_totals(sources, operation);
     let mut walker = Walker { options, operation, queue, sender, sequence: 0, files: Vec::new() };
     for source in sources {

@@ -30,7 +30,8 @@ const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Takes jobs until there are none. The first error ends everything: the assembler gets it and stops the queue.
 pub(super) fn run(options: &AddOptions, operation: &Operation, queue: &Queue, sink: &Sink, sender: &Sender<Message>) {
-    let mut worker = Worker { options, operation, queue, sender, hasher: LeafHasher::new(&options.profile, sink), small: None, segment: Vec::new() };
+    let mut worker =
+        Worker { options, operation, queue, sender, hasher: LeafHasher::new(&options.profile, sink), small: None, segment: Vec::new() };
     while let Some(work) = queue.next() {
         let done = operation.check().and_then(|()| match work {
             Work::Segment(large, segment) => worker.segment(&large, segment),
@@ -219,11 +220,7 @@ pub(super) fn segment_chunks(profile: &Profile, chunk_bytes: usize) -> usize {
 /// Opens a file to add. A link that took the file's place after the walk saw it is not followed.
 fn open_source(path: &Path, follow: bool) -> Result<File> {
     let no_follow = if follow { 0 } else { rustix::fs::OFlags::NOFOLLOW.bits() };
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(no_follow.cast_signed())
-        .open(path)
-        .map_err(|e| Error::source("cannot open", path, e))
+    OpenOptions::new().read(true).custom_flags(no_follow.cast_signed()).open(path).map_err(|e| Error::source("cannot open", path, e))
 }
 
 /// Reads a file into `room`. None when it does not end there.
@@ -243,7 +240,7 @@ fn read_to_end(file: &mut File, room: &mut [u8]) -> std::io::Result<Option<usize
 /// The chunks of a whole file that stands at `start` of a buffer. An empty file is one empty chunk.
 fn cut(chunker: &Chunker, content: &[u8], start: usize) -> Vec<Range<usize>> {
     if content.len() <= 1 {
-        return vec![start..start + content.len()];
+        return std::iter::once(start..start + content.len()).collect();
     }
     let mut cutter = chunker.cutter();
     let mut chunks = Vec::new();
