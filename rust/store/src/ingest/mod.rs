@@ -15,8 +15,9 @@ pub use ignore::IgnoreRules;
 
 use crate::error::Result;
 use crate::operation::Operation;
+use crate::meta::{Pin, PinKind};
 use crate::session::{PutCount, Session};
-use crate::store::{Pin, PinKind, Store};
+use crate::store::Store;
 use assemble::Assembler;
 use job::Queue;
 use shoal_core::Cid;
