@@ -14,8 +14,8 @@ mod work;
 pub use ignore::IgnoreRules;
 
 use crate::error::Result;
-use crate::operation::Operation;
 use crate::meta::{Pin, PinKind};
+use crate::operation::Operation;
 use crate::session::{PutCount, Session};
 use crate::store::Store;
 use assemble::Assembler;
