@@ -77,12 +77,7 @@ fn report(report: AddReport) -> Report {
 }
 
 /// Holds the right to write while adding, where anything is written: it is waited for here, where that can be interrupted.
-fn adding<T>(
-    open: &Open,
-    only_hash: bool,
-    operation: &Counters,
-    add: impl FnOnce() -> shoal_store::Result<T>,
-) -> shoal_store::Result<T> {
+fn adding<T>(open: &Open, only_hash: bool, operation: &Counters, add: impl FnOnce() -> shoal_store::Result<T>) -> shoal_store::Result<T> {
     let _held = if only_hash { None } else { Some(open.write(operation)?) };
     add()
 }

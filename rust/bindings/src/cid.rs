@@ -116,8 +116,8 @@ impl Cid {
     }
 
     fn encode(&self, py: Python<'_>, base: &str) -> PyResult<String> {
-        let base = Base::from_name(base)
-            .ok_or_else(|| invalid(py, "no such base; known are base58btc, base32, base36, base64url and base16"))?;
+        let base =
+            Base::from_name(base).ok_or_else(|| invalid(py, "no such base; known are base58btc, base32, base36, base64url and base16"))?;
         self.0.encode(base).map_err(|e| invalid_cid(py, &e))
     }
 

@@ -43,6 +43,11 @@ impl Operation {
         self.counters.cancel();
     }
 
+    /// Raises `Cancelled` once somebody cancelled.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.counters.check().map_err(|e| store_error(py, &e))
+    }
+
     fn progress(&self) -> Reading {
         reading(&self.counters)
     }
@@ -127,11 +132,7 @@ impl<N> Work<'_, N> {
 pub type Chore<'a> = dyn FnMut(Python<'_>) -> PyResult<bool> + 'a;
 
 /// A call without callbacks of its own.
-pub fn run<T: Send>(
-    py: Python<'_>,
-    watch: &Watch,
-    work: impl FnOnce(&Counters) -> shoal_store::Result<T> + Send,
-) -> PyResult<T> {
+pub fn run<T: Send>(py: Python<'_>, watch: &Watch, work: impl FnOnce(&Counters) -> shoal_store::Result<T> + Send) -> PyResult<T> {
     run_with::<T, ()>(py, watch, |work_| work(work_.operation), |_, ()| Ok(()), &mut |_| Ok(false))
 }
 

@@ -27,7 +27,7 @@ impl Store {
         Ok(pins.into_iter().map(row).collect())
     }
 
-    fn pin(&self, py: Python<'_>, cid: AnyCid) -> PyResult<Option<Row>> {
+    fn pin_of(&self, py: Python<'_>, cid: AnyCid) -> PyResult<Option<Row>> {
         let open = self.open(py)?;
         let pin = py.detach(|| open.store.pin(&cid.0)).map_err(|e| store_error(py, &e))?;
         Ok(pin.map(row))

@@ -1,6 +1,6 @@
 //! The store itself: opening, closing, and what survives a `fork`. Each family of verbs has its own file.
 
-use crate::error::{invalid, raise, store_error, Class};
+use crate::error::{Class, invalid, raise, store_error};
 use crate::operation::{Watch, run};
 use pyo3::prelude::*;
 use shoal_store::operation::Operation as Counters;
@@ -94,12 +94,8 @@ impl Store {
             return Err(invalid(py, "lock_wait is a number of seconds from 0 to a year"));
         }
         let defaults = Options::default();
-        let options = Options {
-            pack_bytes_max: pack_bytes_max.unwrap_or(defaults.pack_bytes_max),
-            lock_wait: LOCK_SLICE,
-            read_only,
-            ..defaults
-        };
+        let options =
+            Options { pack_bytes_max: pack_bytes_max.unwrap_or(defaults.pack_bytes_max), lock_wait: LOCK_SLICE, read_only, ..defaults };
         let this = Self {
             path,
             options,
