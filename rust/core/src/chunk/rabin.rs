@@ -166,7 +166,7 @@ pub(super) mod tests {
 
     #[test]
     fn lanes_find_what_one_after_the_other_finds() {
-        let mut bytes: Vec<u8> = (0..20_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 | 1).collect();
+        let mut bytes: Vec<u8> = (0..20_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13 & 0xff) as u8 | 1).collect();
         for mask_bits in [6, 9, 12, 14] {
             let mask = (1 << mask_bits) - 1;
             for start in (0..2000).step_by(7) {

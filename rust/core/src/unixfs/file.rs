@@ -149,8 +149,8 @@ mod tests {
         let mut builder = FileBuilder::new(profile, Metadata::default());
         let (mut blocks, mut store, mut content, mut most) = (Vec::new(), HashMap::new(), Vec::new(), 0);
         for i in 0..leaves {
-            let chunk = [i as u8];
-            content.push(i as u8);
+            let chunk = [i.to_le_bytes()[0]];
+            content.push(i.to_le_bytes()[0]);
             let mut data = Vec::new();
             let codec = encode_leaf(profile, &chunk, None, &mut data);
             let cid = profile.cid(codec, &data);
