@@ -4,6 +4,7 @@
 //! ignores `--max-directory-links`. `SHOAL_KUBO_TREE` may name a folder to be compared as a whole.
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the counterpart reads files")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panics")]
 
 mod memory;
 

@@ -5,6 +5,7 @@
 
 mod buzhash;
 mod rabin;
+mod rolling;
 
 use crate::limits::CHUNK_BYTES_MAX;
 use std::fmt;

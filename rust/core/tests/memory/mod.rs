@@ -1,7 +1,6 @@
 //! Adds files and directories as ingest does, but from memory and one block after the other: what the tests compare with others.
-#![allow(dead_code, reason = "each test takes what it needs")]
-#![allow(clippy::disallowed_types, reason = "tests read files")]
-#![allow(clippy::allow_attributes, reason = "what a test does not need depends on the test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_types, reason = "tests read files, and fail by panics")]
+#![allow(dead_code, reason = "what a test leaves unused differs")]
 
 use shoal_core::unixfs::{Block, Child, DirectoryBuilder, FileBuilder, Metadata, Profile, encode_leaf, encode_symlink};
 use std::fs::File;
