@@ -1,7 +1,8 @@
 //! The same CIDs as Kubo, asked of Kubo itself: active when `SHOAL_KUBO` names its `ipfs` binary (0.42 or later).
 //!
 //! Files are compared with `ipfs add --only-hash`. Directories are really added: with `--only-hash` Kubo's own root
-//! ignores `--max-directory-links`. `SHOAL_KUBO_TREE` may name a folder to be compared as a whole.
+//! ignores `--max-directory-links`. `SHOAL_KUBO_TREE` may name a folder to be compared as a whole;
+//! `SHOAL_LARGE` asks for 100,000 entries in place of 10,000.
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the counterpart reads files")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panics")]
@@ -327,7 +328,7 @@ fn directories_on_both_sides_of_the_default_threshold() {
             let folder = many(&kubo, count, 222);
             kubo.same_folder(&[], &profile, &folder, NOTHING);
         }
-        for count in [1_000, 10_000] {
+        for count in [1_000, if std::env::var_os("SHOAL_LARGE").is_some() { 100_000 } else { 10_000 }] {
             let folder = many(&kubo, count, 6);
             kubo.same_folder(&[], &profile, &folder, NOTHING);
         }

@@ -1,4 +1,4 @@
-//! The 14 CIDs that IPIP-499 publishes: seven a profile, on both sides of each of its thresholds.
+//! The 14 CIDs that IPIP-499 publishes: seven a profile, on both sides of each of its thresholds. And some that Kubo 0.42 gave.
 //!
 //! <https://specs.ipfs.tech/ipips/ipip-0499/>; sizes, seeds and CIDs as in Kubo's test of its profiles. The content is
 //! made here: a ChaCha20 keystream under SHA-256 of the seed. The two of 1 GiB run when `SHOAL_LARGE` is set.
@@ -6,8 +6,10 @@
 
 mod memory;
 
-use memory::{add_directory, add_file};
+use memory::{add_directory, add_file, painted};
+use shoal_core::chunk::Chunker;
 use shoal_core::hash::{Hash, digest_32};
+use shoal_core::unixfs::profile::Layout;
 use shoal_core::unixfs::{Metadata, Profile};
 use std::io::Read;
 
@@ -128,4 +130,20 @@ fn the_newer_profile_gives_its_published_cids_of_a_gibibyte() {
     let profile = Profile::unixfs_v1_2025();
     assert_eq!(file(&profile, "v1-2025-seed", 1 << 30), "bafybeihmf37wcuvtx4hpu7he5zl5qaf2ineo2lqlfrapokkm5zzw7zyhvm");
     assert_eq!(file(&profile, "v1-2025-seed", (1 << 30) + 1), "bafybeibdsi225ugbkmpbdohnxioyab6jsqrmkts3twhpvfnzp77xtzpyhe");
+}
+
+/// From Kubo 0.42 with profile `unixfs-v1-2025`, so that a machine without it still notices a change; `kubo.rs` asks for many more.
+#[test]
+fn some_cids_that_kubo_gave() {
+    let content = painted(3_000_000);
+    let add = |profile: Profile| add_file(&profile, Metadata::default(), content.as_slice()).cid.to_string();
+    let base = Profile::unixfs_v1_2025;
+    let chunker = |text: &str| Profile { chunker: text.parse().unwrap(), ..base() };
+    assert_eq!(add(Profile::blake3()), "bafyb4igun2nlttavkszw7lkmp7jkvazlbxnou3gdoeldboal4smdy5hyei");
+    assert_eq!(add(chunker("rabin")), "bafybeihk3mmd6ld74ismuxz4zgtupfhdor5jg2mjdymdf2oz7bj2llzl7y");
+    assert_eq!(add(chunker("buzhash")), "bafybeibpzzirgpdb3xrdtwzc3lzwfynh6aipv3bf6l75ujbcmwyxeh5tia");
+    let trickle = Profile { layout: Layout::Trickle, raw_leaves: false, chunker: Chunker::Size(1000), ..Profile::blake3() };
+    assert_eq!(add(trickle), "bafyb4ianjbrwgtf77pgzbcfb337vcodpqygqd7j4og7e6rtlzhpaufj3ba");
+    let foo = add_file(&Profile::blake3(), Metadata::default(), &b"foo\n"[..]).cid.to_string();
+    assert_eq!(foo, "bafkr4icj3sdq34o6p7lapfgoxtset5om3lsxll72uz5cjnrkzmb6aoo3si");
 }

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_types, reason = "tests read files, and fail by panics")]
 #![allow(dead_code, reason = "what a test leaves unused differs")]
 
-use shoal_core::unixfs::{Block, Child, DirectoryBuilder, FileBuilder, Metadata, Profile, encode_leaf, encode_symlink};
+use shoal_core::dag::pb;
+use shoal_core::limits::BLOCK_BYTES_MAX;
+use shoal_core::unixfs::{Block, Child, DirectoryBuilder, FileBuilder, Metadata, Profile, decode_node, encode_leaf, encode_symlink};
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -45,15 +47,30 @@ pub fn add_file(profile: &Profile, metadata: Metadata, mut content: impl Read) -
             leaf.clear();
             let codec = encode_leaf(profile, &buffer[start..start + n], is_only.then_some(&metadata), &mut leaf);
             builder.push(Child { cid: profile.cid(codec, &leaf), file_bytes: n as u64, dag_bytes: leaf.len() as u64 }, &mut blocks);
-            blocks.clear();
+            check(&mut blocks);
             start += n;
             is_first = false;
         }
         buffer.copy_within(start..held, 0);
         held -= start;
         if at_end && held == 0 {
-            return builder.finish(&mut blocks);
+            let root = builder.finish(&mut blocks);
+            check(&mut blocks);
+            return root;
         }
+    }
+}
+
+/// Whatever is built can be read, is in its one canonical form, and is small enough for others to take.
+fn check(blocks: &mut Vec<Block>) {
+    for Block { cid, data } in blocks.drain(..) {
+        decode_node(cid.codec(), &data).unwrap();
+        assert!(data.len() <= BLOCK_BYTES_MAX);
+        let node = pb::decode(&data).unwrap();
+        let is_data_first = data.first() == Some(&0x0a) && !node.links.is_empty();
+        let mut again = Vec::new();
+        pb::encode(&node.links, node.data, is_data_first, &mut again);
+        assert_eq!(again, data);
     }
 }
 
@@ -76,5 +93,6 @@ pub fn add_directory<'a>(profile: &Profile, metadata: Metadata, entries: impl It
     let mut blocks: Vec<Block> = Vec::new();
     let root = builder.finish(&mut blocks).unwrap();
     assert_eq!(blocks.last().unwrap().cid, root.cid);
+    check(&mut blocks);
     root
 }
