@@ -178,6 +178,8 @@ pub(crate) fn take_over(inner: &Arc<Inner>, is_first: bool) -> Result<()> {
         seal_all_but_the_last(inner)?;
         recover_tail(inner, &mut report)?;
         adopt(inner, unknown, &mut report)?;
+        inner.merge_if_many();
+        inner.tidy_merged();
     } else {
         recover_tail(inner, &mut report)?;
     }
