@@ -147,8 +147,11 @@ impl Inner {
         if let Some(active) = &mut state.active
             && active.written > active.committed
         {
-            // Nothing may be left mapped above `committed`; if the cut fails, the next writer finds and checks the rest.
-            let _ = active.file.set_len(active.committed);
+            // After a failed sync the journal on the disk may name what is cut here: then the next writer decides.
+            // It also does if the cut fails.
+            if !self.is_poisoned.load(Ordering::Acquire) {
+                let _ = active.file.set_len(active.committed);
+            }
             active.roll_back();
             state.version += 1;
         }
