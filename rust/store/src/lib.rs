@@ -14,6 +14,7 @@ pub mod export;
 mod index;
 pub mod ingest;
 pub mod memory_disk;
+mod merge;
 mod meta;
 pub mod operation;
 mod pack;
