@@ -20,7 +20,6 @@ use crate::operation::Operation;
 use crate::session::Session;
 use crate::store::Store;
 use ahead::Ahead;
-use shoal_core::cid::codec;
 use shoal_core::{Cid, dag};
 use stack::Stack;
 
@@ -96,6 +95,8 @@ pub struct Lost<'a> {
     pub parent: Option<&'a Cid>,
     /// The root this walk came from.
     pub root: &'a Cid,
+    /// Links between the root and here.
+    pub depth: usize,
 }
 
 impl Lost<'_> {
@@ -112,12 +113,7 @@ impl Lost<'_> {
 /// What a block links to, in order.
 pub(crate) fn links_of(cid: &Cid, block: &[u8]) -> Result<Vec<Cid>> {
     let mut links = Vec::new();
-    let failed = |reason: String| Error::Dag { cid: cid.clone(), reason };
-    match cid.codec() {
-        codec::RAW => {}
-        codec::DAG_PB => dag::pb::links(block, &mut links).map_err(|e| failed(e.to_string()))?,
-        other => dag::links(other, block, &mut links).map_err(|e| failed(e.to_string()))?,
-    }
+    dag::links(cid.codec(), block, &mut links).map_err(|e| Error::Dag { cid: cid.clone(), reason: e.to_string() })?;
     Ok(links)
 }
 
@@ -179,7 +175,7 @@ pub fn walk_on(
             let (found, links) = match read {
                 Ok(read) => read,
                 Err(error) => {
-                    lost(Lost { cid: &cid, parent, root }, error)?;
+                    lost(Lost { cid: &cid, parent, root, depth }, error)?;
                     continue;
                 }
             };

@@ -2,7 +2,7 @@
 
 use super::ahead::Ahead;
 use super::stack::{LINKS_MAX, Stack};
-use super::{Lost, links_of};
+use super::links_of;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use crate::store::Store;
@@ -132,7 +132,7 @@ impl Refs {
 
     /// Makes sure that a child is there, and goes into it.
     fn enter(&mut self, parent: &Cid, child: &Cid, is_entered: bool) -> Result<()> {
-        let lost = |error| Lost { cid: child, parent: Some(parent), root: &self.root }.because(error);
+        let lost = |source| Error::InDag { root: self.root.clone(), parent: parent.clone(), source: Box::new(source) };
         let found = self.ahead.take(&self.store, child, std::iter::empty()).map_err(lost)?;
         if is_entered && let Some(block) = found.block {
             let links = named_links(child, &block).map_err(lost)?;
