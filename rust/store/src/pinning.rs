@@ -76,7 +76,7 @@ impl PinFilter {
 pub fn add(store: &Store, cid: &Cid, kind: PinKind, name: Option<String>, operation: &Operation) -> Result<()> {
     check_name(name.as_deref())?;
     // From here on no collection runs: what is found stays.
-    let mut session = store.write()?;
+    let session = store.write()?;
     match kind {
         PinKind::Direct => {
             if store.pin(cid)?.is_some_and(|pin| pin.kind == PinKind::Recursive) {
@@ -106,7 +106,7 @@ pub fn check_name(name: Option<&str>) -> Result<()> {
 
 /// Takes a pin away, of either kind. The blocks stay until the next collection. [`Error::NotPinned`] when there is none.
 pub fn remove(store: &Store, cid: &Cid) -> Result<()> {
-    let mut session = store.write()?;
+    let session = store.write()?;
     if store.pin(cid)?.is_none() {
         return Err(Error::NotPinned { cid: cid.clone() });
     }

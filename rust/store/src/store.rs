@@ -324,7 +324,8 @@ impl Inner {
         }
     }
 
-    fn mend(&self, bad: BadIndex, is_in_memory: bool) -> Result<()> {
+    /// Makes an index again that turned out bad.
+    pub fn mend(&self, bad: BadIndex, is_in_memory: bool) -> Result<()> {
         let mut state = self.state_mut();
         match bad {
             BadIndex::Merged => state.merged.clear(),

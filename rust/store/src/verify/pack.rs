@@ -208,7 +208,7 @@ fn survey(
         locked(findings).place(id, pack.readable, Reason::Cut);
     }
     if is_index_wrong && pack.is_sealed {
-        inner.mend(BadIndex::Pack(id))?;
+        inner.mend(BadIndex::Pack(id), false)?;
         report.indexes_rebuilt.push(id);
     }
     if !pack.is_sealed && !is_log_sound(inner, &pack) {
@@ -341,7 +341,7 @@ fn check_merged(inner: &Inner) -> Result<bool> {
         Ok(true)
     })?;
     if !is_sound {
-        inner.mend(BadIndex::Merged)?;
+        inner.mend(BadIndex::Merged, false)?;
     }
     Ok(is_sound)
 }

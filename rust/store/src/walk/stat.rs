@@ -4,7 +4,6 @@ use super::{Source, WalkOptions, walk};
 use crate::error::Result;
 use crate::operation::Operation;
 use shoal_core::Cid;
-use shoal_core::cid::codec;
 use std::collections::HashMap;
 
 /// What a DAG holds.
