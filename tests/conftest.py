@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ def in_continuous_integration() -> bool:
     return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
-def missing(counterpart: str, how_to_get_it: str) -> None:
+def _end_for_lack_of(counterpart: str, how_to_get_it: str) -> None:
     """Ends the running test because a counterpart is not there: failed in continuous integration, else skipped and named."""
     _missing[f"{counterpart}: {how_to_get_it}"] = _missing.get(f"{counterpart}: {how_to_get_it}", 0) + 1
     if in_continuous_integration():
@@ -34,9 +34,16 @@ def missing(counterpart: str, how_to_get_it: str) -> None:
     pytest.skip(f"counterpart missing: {counterpart}")
 
 
-def note(line: str) -> None:
-    """A line for the end of the run."""
-    _notes.append(line)
+@pytest.fixture(scope="session")
+def closing_note() -> Callable[[str], None]:
+    """Call it with a line that is to stand at the end of the run."""
+    return _notes.append
+
+
+@pytest.fixture(scope="session")
+def missing_counterpart() -> Callable[[str, str], None]:
+    """Call it with the name of a program that is not there, and how to get it: it ends the test as the rule above says."""
+    return _end_for_lack_of
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +68,7 @@ def kubo_binary() -> Path:
     for candidate in found:
         if candidate and _kubo_version(Path(candidate)) == KUBO_VERSION:
             return Path(candidate)
-    missing(f"Kubo {KUBO_VERSION}", "run .ci/kubo, or set SHOAL_KUBO to its ipfs binary")
+    _end_for_lack_of(f"Kubo {KUBO_VERSION}", "run .ci/kubo, or set SHOAL_KUBO to its ipfs binary")
     raise AssertionError("unreachable")
 
 
@@ -79,7 +86,7 @@ def fixtures_folder() -> Path:
     """The public fixtures that `.ci/fixtures` fetches."""
     folder = Path(os.environ.get("SHOAL_FIXTURES") or CACHE / "fixtures")
     if not folder.is_dir():
-        missing("public fixtures", "run .ci/fixtures, or set SHOAL_FIXTURES to their folder")
+        _end_for_lack_of("public fixtures", "run .ci/fixtures, or set SHOAL_FIXTURES to their folder")
     return folder
 
 

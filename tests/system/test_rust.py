@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-
-from tests.conftest import note
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_all_rust_tests_pass() -> None:
+def test_all_rust_tests_pass(closing_note: Callable[[str], None]) -> None:
     cargo = shutil.which("cargo")
     assert cargo, "cargo is not on PATH: the tests need the Rust toolchain that built Shoal"
     run = subprocess.run(
@@ -29,4 +28,4 @@ def test_all_rust_tests_pass() -> None:
     results = re.findall(r"^test result: ok\. (\d+) passed; (\d+) failed; (\d+) ignored", run.stdout, re.MULTILINE)
     passed, failed, ignored = (sum(int(result[column]) for result in results) for column in range(3))
     assert passed > 0 and failed == 0, run.stdout[-5_000:]
-    note(f"Rust: {passed} tests passed" + (f", {ignored} ignored" if ignored else ""))
+    closing_note(f"Rust: {passed} tests passed" + (f", {ignored} ignored" if ignored else ""))
