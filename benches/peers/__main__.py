@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -99,7 +100,7 @@ def main() -> int:
             (folder / "file").unlink()
         if tree is not None:
             # Like everything else, the tree is read from the same memory-backed folder.
-            os.system(f"cp -r --reflink=never '{tree}' '{folder / 'tree'}'")
+            subprocess.run(["cp", "-r", "--reflink=never", tree, folder / "tree"], check=True)
             groups.append(on_tree(folder, folder / "tree", wanted.cores, max(1, wanted.rounds // 2), kubo, machine))
     write(wanted.output, machine, groups, missing)
     return 0
