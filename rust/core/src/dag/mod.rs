@@ -1,1 +1,3 @@
 //! Codecs of linked blocks.
+
+pub mod pb;
