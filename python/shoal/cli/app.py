@@ -7,6 +7,7 @@ a traceback only with `--debug`.
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import io
@@ -158,6 +159,8 @@ class _Command(click.Command):
         own: list[tuple[str, str]] = []
         common: list[tuple[str, str]] = []
         for parameter in self.get_params(context):
+            if not isinstance(parameter, click.Option):
+                continue
             record = parameter.get_help_record(context)
             if record is not None:
                 (common if set(parameter.opts) & set(_COMMON_NAMES) else own).append(record)
@@ -200,13 +203,23 @@ class Family(click.Group):
 
     command_class = _Command
 
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(context, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(context), n=1)
+            advice = f": did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"there is no command {args[0]!r}{advice}", error.ctx) from None
+
 
 def command(name: str, *, examples: Sequence[str], **keywords: Any) -> Callable[[Callable[..., Any]], _Command]:
     """Declares a top-level command, with two or three examples that run as they stand (tests run them)."""
     return click.command(name, cls=_Command, examples=examples, **keywords)
 
 
-class _Program(click.Group):
+class _Program(Family):
     """`shoal` itself: its commands are looked up by name and imported when used."""
 
     def __init__(self, **keywords: Any) -> None:
@@ -226,7 +239,7 @@ class _Program(click.Group):
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in SECTIONS.items():
             found = ((name, self.get_command(context, name)) for name in names)
-            records = [(name, known.get_short_help_str(limit=80)) for name, known in found if known is not None]
+            records = [(name, known.get_short_help_str(limit=70)) for name, known in found if known is not None]
             with formatter.section(title):
                 formatter.write_dl(records)
 
@@ -332,9 +345,10 @@ def _report(error: BaseException, session: Session) -> int:
     with _unbroken_stderr():
         if session.debug:
             traceback.print_exception(error)
-        message = _message(error)
-        if message:
-            sys.stderr.write(f"shoal: {printable_line(message)}\n")
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            sys.stderr.write(error.format_message() + "\n")
+        else:
+            sys.stderr.write(f"shoal: {printable_line(_message(error))}\n")
     return _exit_code(error)
 
 
@@ -342,8 +356,6 @@ def _message(error: BaseException) -> str:
     match error:
         case KeyboardInterrupt() | click.Abort():
             return "interrupted"
-        case click.exceptions.NoArgsIsHelpError():
-            return error.format_message()
         case click.UsageError():
             place = error.ctx.command_path if error.ctx is not None else "shoal"
             return f"{error.format_message().rstrip('.')}: run '{place} --help'"

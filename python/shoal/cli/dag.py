@@ -18,7 +18,7 @@ from shoal.cli.progress import shown
 
 @click.group("dag", cls=Family)
 def dag() -> None:
-    """Work with structured data: put, get, resolve, stat, and CAR files."""
+    """Work with structured data and CAR files."""
 
 
 @dag.command(

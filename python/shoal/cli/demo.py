@@ -37,8 +37,9 @@ _NOT_THE_LIBRARY = ("site-packages", "dist-packages", "__pycache__", "*.pyc")
 @click.option("--keep", is_flag=True, help="Leave the scratch folder, and say where it is.")
 @pass_session
 def demo(session: Session, size: int, keep: bool) -> None:
-    """Show what Shoal does, on this Python's standard library and a large file, in well under a minute.
+    """Show what Shoal does, on real files, in well under a minute.
 
+    The files are this Python's standard library and a generated one.
     Adds both, adds them again, reads them back, damages a copy of the store and finds the damage.
     Works in a memory-backed folder where there is room, and removes everything it made.
     """

@@ -60,7 +60,10 @@ def ls(
     recursive: bool,
     stream: bool,
 ) -> None:
-    """List directories: CID, size and name of each entry; directories end in /."""
+    """List directories: CID, size and name of each entry.
+
+    Names of directories end in /. A size of - was not looked up, or is a directory's.
+    """
     store = session.store()
     names = _headings(long_format=long_format, size=size) if headers else None
     for number, content in enumerate(contents):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("repo", cls=Family)
 def repo() -> None:
-    """Look at the store as a whole: stat, gc, verify."""
+    """Look at the store as a whole."""
 
 
 @repo.command("stat", examples=["shoal repo stat --human", "shoal repo stat --json"])
@@ -74,7 +74,10 @@ def gc(session: Session, dry_run: bool, quiet: bool, progress: bool | None) -> N
 @progress_option()
 @pass_session
 def verify(session: Session, progress: bool | None) -> int:
-    """Hash every block again and say which are damaged, and which pinned DAGs that hurts."""
+    """Hash every block again and say what is damaged.
+
+    Also says which pinned DAGs that hurts. Ends with exit code 5 when there is damage.
+    """
     with shown("verifying", session.output, session.progress(progress)) as on_progress:
         report = session.store().verify(progress=on_progress)
     session.output.result({"ok": report.ok, **_record(report)}, *_report_lines(report))
