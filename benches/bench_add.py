@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import shoal
 from benches import yardstick
 from benches.yardstick import best, seconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("profile", ["blake3", "unixfs-v1-2025"])

@@ -1,14 +1,17 @@
-"""A file out of the store into a pipe, verified, beside cat of the same file into the same pipe; and small reads inside of it."""
+"""A file out of the store into a pipe, verified, beside cat into the same pipe; and small reads inside of it."""
 
 from __future__ import annotations
 
 import random
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import shoal
 from benches import yardstick
 from benches.yardstick import best, seconds, through_a_pipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def bench_cat_to_a_pipe(benchmark, beside, folder: Path, file: Path) -> None:
@@ -29,9 +32,8 @@ def bench_random_reads_of_4_kib(benchmark, beside, folder: Path, file: Path) -> 
             opened.seek(place)
             opened.read(4096)
 
-    with shoal.Store(folder / "cat-store") as store:
-        with store.open(store.add(file).cid) as opened:
-            benchmark(lambda: read_all(opened))
+    with shoal.Store(folder / "cat-store") as store, store.open(store.add(file).cid) as opened:
+        benchmark(lambda: read_all(opened))
     shutil.rmtree(folder / "cat-store")
 
     def plain() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import shoal
 from benches.yardstick import best, seconds
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize("chunker", ["size-262144", "size-1048576", "buzhash", "rabin"])

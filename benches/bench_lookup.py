@@ -1,17 +1,20 @@
-"""Looking up blocks among many: present and absent, one call for a batch, beside a Python dictionary of the same CIDs."""
+"""Looking up blocks among many: present and absent, one call for a batch, beside a Python set or dictionary."""
 
 from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import shoal
 from benches.material import count
 from benches.yardstick import best, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 BATCH = 1000
 

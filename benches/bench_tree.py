@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import shoal
 from benches import yardstick
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def bench_add_tree(benchmark, beside, folder: Path, tree: Path, tree_bytes: int) -> None:

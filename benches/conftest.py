@@ -1,15 +1,19 @@
-"""What the suites share: a folder in memory, a file and a tree in it, and the lines that set a figure beside its yardstick."""
+"""What the suites share: a folder in memory, a file and a tree in it, and the lines that hold the yardsticks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from benches.machine import this_machine
 from benches.material import MIB, count, is_memory_backed, painted_file, painted_tree, tree_size, working_folder
-from benches.yardstick import Yardstick
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from benches.yardstick import Yardstick
 
 _lines: list[str] = []
 
@@ -54,7 +58,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     machine = this_machine()
     terminalreporter.section("beside the yardsticks")
     terminalreporter.write_line(
-        f"{machine.processor}, {machine.cores_used} of {machine.cores} cores, {' '.join(machine.flags)}, {machine.kernel}"
+        f"{machine.processor}, {machine.cores_used} of {machine.cores} cores, "
+        f"{' '.join(machine.flags)}, {machine.kernel}"
     )
     for line in _lines:
         terminalreporter.write_line(line)

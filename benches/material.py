@@ -10,9 +10,12 @@ import random
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MIB = 1 << 20
 MEMORY = Path("/dev/shm")
@@ -63,7 +66,7 @@ def painted_tree(folder: Path, files: int, seed: int = 1) -> Path:
 
 
 def source_tree() -> Path | None:
-    """A real source tree: SHOAL_BENCH_TREE, or the kernel's that `.ci/kernel-tree` fetches. None when neither is there."""
+    """A real source tree: SHOAL_BENCH_TREE, or the kernel's of `.ci/kernel-tree`. None when neither is there."""
     named = os.environ.get("SHOAL_BENCH_TREE")
     if named:
         return Path(named)

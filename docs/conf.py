@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: `python -m sphinx -W -b html docs docs/_build`. Nothing is fetched from the network."""
+"""How Sphinx builds these pages: `python -m sphinx -W -b html docs docs/_build`, without the network."""
 
 import tomllib
 from pathlib import Path

@@ -1,7 +1,7 @@
 """What every test may lean on: a store of its own, and counterparts that are found or named as missing.
 
-Not a place for tools that one suite needs. The one rule: nothing is left out silently. A counterpart that is missing
-fails the test in continuous integration; elsewhere the test is skipped and the last lines of the run say what was missing.
+Not a place for tools that one suite needs. The one rule: nothing is left out silently. A counterpart that is
+missing fails the test in continuous integration; elsewhere the test is skipped, and the run's last lines say why.
 """
 
 from __future__ import annotations
@@ -9,13 +9,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 KUBO_VERSION = "0.42.0"
-CACHE = Path(os.environ.get("SHOAL_CI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoal-ci")
+CACHE = Path(
+    os.environ.get("SHOAL_CI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoal-ci"
+)
 
 _missing: dict[str, int] = {}
 _notes: list[str] = []
@@ -27,7 +32,7 @@ def in_continuous_integration() -> bool:
 
 
 def _end_for_lack_of(counterpart: str, how_to_get_it: str) -> None:
-    """Ends the running test because a counterpart is not there: failed in continuous integration, else skipped and named."""
+    """Ends the running test for lack of a counterpart: failed in continuous integration, else skipped and named."""
     _missing[f"{counterpart}: {how_to_get_it}"] = _missing.get(f"{counterpart}: {how_to_get_it}", 0) + 1
     if in_continuous_integration():
         pytest.fail(f"counterpart missing: {counterpart}; {how_to_get_it}")
@@ -42,7 +47,7 @@ def closing_note() -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def missing_counterpart() -> Callable[[str, str], None]:
-    """Call it with the name of a program that is not there, and how to get it: it ends the test as the rule above says."""
+    """Call it with the name of a program that is not there, and how to get it. It ends the test by the rule above."""
     return _end_for_lack_of
 
 
@@ -56,7 +61,9 @@ def store_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _kubo_version(binary: Path) -> str | None:
     try:
-        return subprocess.run([binary, "version", "--number"], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            [binary, "version", "--number"], capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
@@ -76,7 +83,11 @@ def kubo_binary() -> Path:
 def kubo_environment(kubo_binary: Path, tmp_path: Path) -> dict[str, str]:
     """An environment in which `ipfs` is that Kubo, offline, with an empty repository of its own."""
     repository = tmp_path / "kubo"
-    environment = {**os.environ, "IPFS_PATH": str(repository), "PATH": f"{kubo_binary.parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "IPFS_PATH": str(repository),
+        "PATH": f"{kubo_binary.parent}{os.pathsep}{os.environ['PATH']}",
+    }
     subprocess.run([kubo_binary, "init", "--profile=test"], env=environment, check=True, capture_output=True)
     return environment
 
@@ -106,7 +117,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for nodeid in _deselected_interop:
             file = nodeid.partition("::")[0]
             files[file] = files.get(file, 0) + 1
-        terminalreporter.section("not run here: they need other programs; `bash .ci/run` installs those and runs them", sep="-")
+        terminalreporter.section(
+            "not run here: they need other programs; `bash .ci/run` installs those and runs them", sep="-"
+        )
         for file, count in files.items():
             terminalreporter.write_line(f"{count:5}  {file}")
     if _missing:

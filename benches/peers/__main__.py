@@ -11,14 +11,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benches.machine import Machine, hold_to_cores, program, this_machine
 from benches.material import is_memory_backed, painted_file, source_tree, tree_size, working_folder
 from benches.peers.jobs import Job, Place, file_jobs, tree_jobs
 from benches.peers.kubo import Kubo
 from benches.peers.report import Figure, Group, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -48,14 +51,18 @@ def measure(jobs: Iterator[Job], rounds: int) -> Iterator[Figure]:
         for _ in range(rounds):
             ours.append(job.ours())
             theirs.append(job.theirs())
-        figure = Figure(job.name, job.yardstick, statistics.median(ours), statistics.median(theirs), job.goal, ours, theirs)
+        figure = Figure(
+            job.name, job.yardstick, statistics.median(ours), statistics.median(theirs), job.goal, ours, theirs
+        )
         print(f"  {figure.line()}", flush=True)
         yield figure
 
 
 def on_file(folder: Path, text: str, cores: int, rounds: int, kubo: Kubo | None, machine: Machine) -> Group:
     place = Place(folder, folder / "file", kubo, machine, cores)
-    title = f"{text.replace('GiB', ' GiB').replace('MiB', ' MiB')} file, {'one core' if cores == 1 else f'{cores} cores'}"
+    title = (
+        f"{text.replace('GiB', ' GiB').replace('MiB', ' MiB')} file, {'one core' if cores == 1 else f'{cores} cores'}"
+    )
     print(title, flush=True)
     figures = list(measure(file_jobs(place), rounds))
     return Group(title, size_of(text), 1, figures, place.shoal.peak_mib, has_goals=cores > 1)
@@ -76,7 +83,11 @@ def main() -> int:
     hold_to_cores(wanted.cores)
     machine = this_machine()
     binary = program("ipfs", "SHOAL_KUBO")
-    missing = [name for name, found in {"Kubo (.ci/kubo)": binary, "b3sum": program("b3sum", "SHOAL_B3SUM")}.items() if not found]
+    missing = [
+        name
+        for name, found in {"Kubo (.ci/kubo)": binary, "b3sum": program("b3sum", "SHOAL_B3SUM")}.items()
+        if not found
+    ]
     tree = None if wanted.no_tree else source_tree()
     if not wanted.no_tree and tree is None:
         missing.append("a source tree (SHOAL_BENCH_TREE, .ci/kernel-tree)")

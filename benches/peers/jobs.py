@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benches.machine import Machine, program
-from benches.peers.kubo import Kubo
 from benches.peers.shoal_peer import Shoal
 from benches.yardstick import command_seconds, start_seconds, through_a_pipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from benches.peers.kubo import Kubo
 
 BLAKE3 = "blake3"
 IPFS = "unixfs-v1-2025"
@@ -76,21 +80,35 @@ def file_jobs(place: Place) -> Iterator[Job]:
         arguments = [b3sum, "--no-names", f"--num-threads={place.cores}"]
         start = start_seconds([*arguments, "/dev/null"])
         name = f"b3sum --num-threads {place.cores}"
-        yield Job("only-hash, blake3", name, lambda: shoal.only_hash(file, BLAKE3), lambda: command_seconds([*arguments, file]) - start, 0.9)
+        yield Job(
+            "only-hash, blake3",
+            name,
+            lambda: shoal.only_hash(file, BLAKE3),
+            lambda: command_seconds([*arguments, file]) - start,
+            0.9,
+        )
     if kubo:
         goal = 3.0 if sha_unit else 12.0
-        yield Job(f"only-hash, {IPFS}", kubo.name, lambda: shoal.only_hash(file, IPFS), lambda: kubo.only_hash(file), goal)
+        yield Job(
+            f"only-hash, {IPFS}", kubo.name, lambda: shoal.only_hash(file, IPFS), lambda: kubo.only_hash(file), goal
+        )
 
     yield Job("add new data, blake3, committed", "cp", lambda: place.add_new(BLAKE3), place.copy, 0.95)
     place.clear()
     if kubo:
         goal = 2.5 if sha_unit else 8.0
-        yield Job(f"add new data, {IPFS}, committed", kubo.name, lambda: place.add_new(IPFS), lambda: kubo.add(file), goal)
+        yield Job(
+            f"add new data, {IPFS}, committed", kubo.name, lambda: place.add_new(IPFS), lambda: kubo.add(file), goal
+        )
     place.clear()
 
     cid = shoal.cid(file, BLAKE3)
     yield Job(
-        "add again, nothing new, blake3", "only-hash", lambda: shoal.add(file, BLAKE3), lambda: shoal.only_hash(file, BLAKE3), 0.9
+        "add again, nothing new, blake3",
+        "only-hash",
+        lambda: shoal.add(file, BLAKE3),
+        lambda: shoal.only_hash(file, BLAKE3),
+        0.9,
     )
     yield Job("get to a new file, verified, blake3", "cp", lambda: place.get_new(cid), place.copy, 0.9)
     yield Job("cat to a pipe, verified, blake3", "cat", lambda: shoal.cat(cid), lambda: plain_cat(file), 0.8)

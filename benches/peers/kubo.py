@@ -9,9 +9,12 @@ import os
 import shutil
 import statistics
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benches.yardstick import seconds, through_a_pipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Kubo:
@@ -67,7 +70,9 @@ class Kubo:
         return self._command("add", "-Q", "-r", "--hidden", "--progress=false", source)
 
     def cat(self, cid: str) -> float:
-        start = statistics.median(through_a_pipe(lambda out: self._command("cat", "bafkqaaa", out=out)) for _ in range(3))
+        start = statistics.median(
+            through_a_pipe(lambda out: self._command("cat", "bafkqaaa", out=out)) for _ in range(3)
+        )
         return through_a_pipe(lambda out: self._command("cat", cid, out=out)) - start
 
     def get(self, cid: str, target: Path) -> float:

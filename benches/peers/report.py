@@ -5,14 +5,17 @@ The one rule: a ratio never stands without the two figures it was made from.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from benches.machine import Machine
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benches.machine import Machine
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,17 @@ def write(folder: Path, machine: Machine, groups: list[Group], missing: list[str
 
 
 def as_page(machine: Machine, groups: list[Group], missing: list[str]) -> str:
-    day = datetime.datetime.now(tz=datetime.UTC).date()
+    day = dt.datetime.now(tz=dt.UTC).date()
     lines = [
         "# Results",
         "",
-        f"Written by `python -m benches.peers` on {day}. {machine.processor} ({', '.join(machine.flags)}), "
-        f"{machine.cores_used} of {machine.cores} cores, {machine.memory_gib} GiB of memory, {machine.kernel}, Python {machine.python}. "
+        f"Written by `python -m benches.peers` on {day}.",
+        f"{machine.processor} ({', '.join(machine.flags)}), {machine.cores_used} of {machine.cores} cores,",
+        f"{machine.memory_gib} GiB of memory, {machine.kernel}, Python {machine.python}.",
         "All input and output in memory-backed storage; process start excluded.",
         "",
-        "A ratio is the yardstick's time by Shoal's: above 1, Shoal is faster. Medians; every round is in `results.json` beside this page.",
+        "A ratio is the yardstick's time by Shoal's: above 1, Shoal is faster.",
+        "Medians; every round is in `results.json` beside this page.",
         "",
         "![Ratios of the table below, on a logarithmic scale, with a mark at each goal](results.svg)",
     ]
@@ -80,7 +85,10 @@ def as_page(machine: Machine, groups: list[Group], missing: list[str]) -> str:
         lines += ["", f"## {group.title[0].upper()}{group.title[1:]}", ""]
         if group.files > 1:
             lines += [f"{group.size / 1e6:,.0f} MB in {group.files:,} files.", ""]
-        lines += ["| job | Shoal s | MB/s | yardstick | s | ratio | goal | |", "| --- | ---: | ---: | --- | ---: | ---: | ---: | --- |"]
+        lines += [
+            "| job | Shoal s | MB/s | yardstick | s | ratio | goal | |",
+            "| --- | ---: | ---: | --- | ---: | ---: | ---: | --- |",
+        ]
         for figure in group.figures:
             goal = figure.goal if group.has_goals else None
             met = "" if goal is None else "met" if figure.is_met else "**missed**"
@@ -99,6 +107,14 @@ def as_page(machine: Machine, groups: list[Group], missing: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+STYLE = """<style>
+text { fill: #555 }
+.met { fill: #2a7f9e }
+.missed { fill: #c0504d }
+.axis { stroke: #999; stroke-width: .5 }
+.goal { stroke: #222; stroke-width: 2 }
+@media (prefers-color-scheme: dark) { text { fill: #bbb } .goal { stroke: #eee } }
+</style>"""
 BAR, GAP, LEFT, WIDTH = 16, 8, 380, 420
 LOW, HIGH = 0.25, 32.0
 
@@ -111,12 +127,14 @@ def x_of(ratio: float) -> float:
 
 def as_plot(groups: list[Group]) -> str:
     """Bars of all ratios that have a goal, from 1 to the left or right, and a mark at each goal."""
-    shown = [(group, figure) for group in groups if group.has_goals for figure in group.figures if figure.goal is not None]
+    shown = [
+        (group, figure) for group in groups if group.has_goals for figure in group.figures if figure.goal is not None
+    ]
     height = len(shown) * (BAR + GAP) + 60
+    size = f'viewBox="0 0 {LEFT + WIDTH + 70} {height}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 70} {height}" font-family="sans-serif" font-size="12">',
-        "<style>text{fill:#555} .met{fill:#2a7f9e} .missed{fill:#c0504d} .axis{stroke:#999;stroke-width:.5} .goal{stroke:#222;stroke-width:2}"
-        " @media (prefers-color-scheme:dark){text{fill:#bbb} .goal{stroke:#eee}}</style>",
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">',
+        STYLE,
     ]
     for tick in (0.25, 0.5, 1, 2, 4, 8, 16, 32):
         x = x_of(tick)
@@ -125,13 +143,15 @@ def as_plot(groups: list[Group]) -> str:
     for row, (group, figure) in enumerate(shown):
         y = 24 + row * (BAR + GAP)
         start, end = sorted((x_of(1), x_of(figure.ratio)))
-        size = f"{group.files:,} files" if group.files > 1 else f"{group.size / 2**30:g} GiB"
-        label = f"{figure.job} / {figure.yardstick} ({size})"
+        scale = f"{group.files:,} files" if group.files > 1 else f"{group.size / 2**30:g} GiB"
+        label = f"{figure.job} / {figure.yardstick} ({scale})"
         kind = "met" if figure.is_met else "missed"
         parts.append(f'<text x="{LEFT - 8}" y="{y + 12}" text-anchor="end">{escape(label)}</text>')
         parts.append(f'<rect class="{kind}" x="{start:.1f}" y="{y}" width="{max(end - start, 1):.1f}" height="{BAR}"/>')
         parts.append(f'<text x="{max(end, x_of(1)) + 5:.1f}" y="{y + 12}">{figure.ratio:.2f}</text>')
         goal = x_of(figure.goal or 1)
         parts.append(f'<line class="goal" x1="{goal:.1f}" y1="{y - 2}" x2="{goal:.1f}" y2="{y + BAR + 2}"/>')
-    parts.append(f'<text x="{LEFT}" y="12">yardstick\'s time by Shoal\'s: right of 1, Shoal is faster; the mark is the goal</text>')
+    parts.append(
+        f'<text x="{LEFT}" y="12">yardstick by Shoal: right of 1, Shoal is faster; the mark is the goal</text>'
+    )
     return "\n".join([*parts, "</svg>"]) + "\n"

@@ -73,7 +73,7 @@ def commands(text: str) -> list[tuple[str, list[str]]]:
 
 
 def as_pattern(expected: list[str]) -> str:
-    """Expected output as a regular expression: `…` is anything, also nothing and several lines; runs of blanks are one."""
+    """Expected output as a regular expression: `…` is anything, even nothing or several lines; blanks are one."""
     text = re.sub(r"[ \t]+", " ", "\n".join(expected)).strip()
     return "".join("(?s:.*)" if part == "…" else re.escape(part) for part in re.split("(…)", text))
 
@@ -85,7 +85,12 @@ def pages() -> list[Path]:
 
 def as_parameter(page: Path) -> object:
     name = page.relative_to(ROOT).as_posix()
-    uses_kubo = any(re.search(r"\bipfs ", command) for e in examples(page) if e.language == "console" for command, _ in commands(e.text))
+    uses_kubo = any(
+        re.search(r"\bipfs ", command)
+        for e in examples(page)
+        if e.language == "console"
+        for command, _ in commands(e.text)
+    )
     return pytest.param(page, id=name, marks=[pytest.mark.interop] if uses_kubo else [])
 
 
