@@ -44,16 +44,16 @@ def examples(page: Path) -> list[Example]:
     lines = page.read_text(encoding="utf-8").splitlines()
     number = 0
     while number < len(lines):
-        opened = re.fullmatch(r"(`{3,})(\w*)\s*", lines[number])
+        opened = re.fullmatch(r"(`{3,})([^`]*)", lines[number])
         if not opened:
             number += 1
             continue
         start = number + 1
         end = next((at for at in range(start, len(lines)) if lines[at].strip() == opened[1]), None)
         assert end is not None, f"{page.name}:{number + 1}: a fence that is never closed"
-        if opened[2] in LANGUAGES:
+        if opened[2].strip() in LANGUAGES:
             comment = re.fullmatch(r"<!-- not run: (.+) -->", lines[number - 1].strip()) if number else None
-            found.append(Example(opened[2], start + 1, "\n".join(lines[start:end]), comment[1] if comment else None))
+            found.append(Example(opened[2].strip(), start + 1, "\n".join(lines[start:end]), comment[1] if comment else None))
         number = end + 1
     return found
 
