@@ -24,6 +24,8 @@ class Kubo:
         self.binary = binary
         self.pristine = folder / "kubo-pristine"
         self.repository = folder / "kubo"
+        self.empty_file = folder / "kubo-empty"
+        self.empty_file.touch()
         self.environment = {**os.environ, "IPFS_TELEMETRY": "off", "HOME": str(folder)}
         version = subprocess.run([binary, "version", "--number"], capture_output=True, text=True, check=True)
         self.name = f"Kubo {version.stdout.strip()}"
@@ -52,10 +54,10 @@ class Kubo:
         return (done.stdout or "").strip()
 
     def _add_seconds(self, source: Path, *options: str) -> float:
-        def add(what: str | Path) -> float:
+        def add(what: Path) -> float:
             return seconds(lambda: self._command("add", "-Q", "-r", "--hidden", "--progress=false", *options, what))
 
-        start = statistics.median(add("/dev/null") for _ in range(3))
+        start = statistics.median(add(self.empty_file) for _ in range(3))
         return add(source) - start
 
     def only_hash(self, source: Path) -> float:

@@ -23,7 +23,7 @@ def work(order: dict[str, str]) -> dict[str, object]:
             case "add" | "only-hash":
                 only_hash = order["verb"] == "only-hash"
                 started = time.perf_counter()
-                added = store.add(Path(order["source"]), profile=order["profile"], only_hash=only_hash)
+                added = store.add(Path(order["source"]), profile=order["profile"], only_hash=only_hash, hidden=True)
                 answer["seconds"] = time.perf_counter() - started
                 answer["cid"] = str(added.cid)
                 answer["new_bytes"] = added.new_bytes
