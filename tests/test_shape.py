@@ -26,20 +26,21 @@ ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {
     "errors": set(),
     "config": {"errors"},
-    "_core": {"errors"},
-    "values": {"errors", "_core"},
-    "store": {"errors", "_core", "values"},
-    "node": {"errors", "_core", "values", "store"},
-    "cli": {"errors", "config", "values", "store", "node", ""},
+    "_core": {"errors", "results"},
+    "results": set(),
+    "file": {"errors", "_core", "results"},
+    "store": {"errors", "_core", "results", "file"},
+    "node": {"errors", "_core", "results", "file", "store"},
+    "cli": {"errors", "config", "results", "file", "store", "node", ""},
     # The front door opens onto every room but the command line.
-    "": {"errors", "_core", "values", "store", "node"},
+    "": {"errors", "_core", "results", "file", "store", "node"},
 }
 # These two measure the core's own machines; every other command goes through the store or the node.
 MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 # Modules that may not be imported while `import shoal` runs: they cost more than all of Shoal.
 LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs"}
 # Rooms that `import shoal` loads.
-LOADED_AT_IMPORT = {"", "errors", "values", "store"}
+LOADED_AT_IMPORT = {"", "errors", "results", "file", "store"}
 
 RUST_MAY_USE = {
     "shoal-core": set(),

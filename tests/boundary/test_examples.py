@@ -53,7 +53,9 @@ def examples(page: Path) -> list[Example]:
         assert end is not None, f"{page.name}:{number + 1}: a fence that is never closed"
         if opened[2].strip() in LANGUAGES:
             comment = re.fullmatch(r"<!-- not run: (.+) -->", lines[number - 1].strip()) if number else None
-            found.append(Example(opened[2].strip(), start + 1, "\n".join(lines[start:end]), comment[1] if comment else None))
+            found.append(
+                Example(opened[2].strip(), start + 1, "\n".join(lines[start:end]), comment[1] if comment else None)
+            )
         number = end + 1
     return found
 
