@@ -115,7 +115,7 @@ text { fill: #555 }
 .goal { stroke: #222; stroke-width: 2 }
 @media (prefers-color-scheme: dark) { text { fill: #bbb } .goal { stroke: #eee } }
 </style>"""
-BAR, GAP, LEFT, WIDTH = 16, 8, 380, 420
+BAR, GAP, LEFT, WIDTH = 16, 8, 480, 420
 LOW, HIGH = 0.25, 32.0
 
 
