@@ -13,7 +13,7 @@ import click
 
 from shoal import Profile
 from shoal.cli.app import Session, command, is_piped, pass_session, progress_option, standard_input
-from shoal.cli.output import printable
+from shoal.cli.output import plain, printable
 from shoal.cli.progress import shown
 from shoal.errors import InvalidInput
 
@@ -226,6 +226,7 @@ def add(
         printer = _Printer(session.output, quiet=quiet, last_only=quieter or silent)
         options = flags | {"profile": chosen, "pin": pinned, "on_entry": printer, "progress": on_progress}
         root = _added(session, _sources(paths), options)
+        printer.finish(root)
     if quieter and not silent:
         session.output.result(root, str(root.cid))
 
@@ -262,16 +263,30 @@ def _named(name: str, *, flag: bool) -> Profile:
 
 
 class _Printer:
-    """Prints each file and directory as it is finished: `added CID NAME`."""
+    """Prints each file and directory as it is finished: `added CID NAME`.
+
+    In JSON the last line waits for the end of the call: only then is it known how much was new.
+    """
 
     def __init__(self, output: Output, *, quiet: bool, last_only: bool) -> None:
         self._output = output
         self._quiet = quiet
         self._last_only = last_only
+        self._waiting: Added | None = None
 
     def __call__(self, entry: Added) -> None:
         if self._last_only:
             return
-        cid = str(entry.cid)
-        # A directory made by -w has no name, and is printed so; stdin without a name goes by its CID.
-        self._output.result(entry, cid if self._quiet else f"added {cid} {printable(entry.name)}")
+        if not self._output.json:
+            # A directory made by -w has no name, and is printed so; a file without a name goes by its CID.
+            name = printable(entry.name) or ("" if entry.kind == "directory" else str(entry.cid))
+            self._output.line(str(entry.cid) if self._quiet else f"added {entry.cid} {name}")
+            return
+        if self._waiting is not None:
+            self._output.result({**plain(self._waiting), "new_bytes": None, "new_blocks": None})
+        self._waiting = entry
+
+    def finish(self, root: Added) -> None:
+        """Prints what waited, with the totals of the whole call."""
+        if self._waiting is not None:
+            self._output.result({**plain(self._waiting), "new_bytes": root.new_bytes, "new_blocks": root.new_blocks})

@@ -165,6 +165,8 @@ class _Demo:
             (report,) = found
             _check(not report.ok and len(report.damaged) == 1, "verify did not find the one damaged block")
             victim = report.damaged[0].cid
+            if victim is None:
+                raise Damaged("the demo failed: verify could not name the damaged block: please report this")
             self.say(f"verify found it: block {victim} does not match its hash")
             self._refused(store, victim)
             hurt = [str(cid) for cid in report.roots]

@@ -5,17 +5,19 @@ The one rule: a CID is never reported as pinned when it is only part of somethin
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from shoal import CID, Pin, Store
 from shoal.cli.app import Family, Session, pass_session
 from shoal.cli.output import printable
 from shoal.errors import NotPinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from shoal import CID, Store
 
 _KINDS = ("all", "recursive", "direct", "indirect")
 
@@ -112,11 +114,20 @@ def ls(session: Session, contents: tuple[str, ...], kind: str, quiet: bool, name
         session.output.result(record | ({"through": str(through)} if through is not None else {}), " ".join(words))
 
 
-def _all(store: Store, kind: str) -> Iterator[tuple[Pin, CID | None]]:
+@dataclass(frozen=True)
+class _Kept:
+    """A block that is kept: by a pin of its own, or as `indirect` by one above it."""
+
+    cid: CID
+    kind: str
+    name: str | None
+
+
+def _all(store: Store, kind: str) -> Iterator[tuple[_Kept, CID | None]]:
     """Every pin of that kind; an indirect one comes with the root that keeps it."""
     if kind != "indirect":
         for entry in store.pins.ls(kind=None if kind == "all" else kind):
-            yield entry, None
+            yield _Kept(entry.cid, entry.kind, entry.name), None
     if kind not in ("all", "indirect"):
         return
     seen = {entry.cid for entry in store.pins.ls()}
@@ -124,17 +135,21 @@ def _all(store: Store, kind: str) -> Iterator[tuple[Pin, CID | None]]:
         for _, target, _ in store.refs(root.cid, recursive=True, unique=True):
             if target not in seen:
                 seen.add(target)
-                yield Pin(cid=target, kind="indirect", name=None), root.cid
+                yield _Kept(target, "indirect", None), root.cid
 
 
-def _of(store: Store, contents: tuple[str, ...], kind: str) -> Iterator[tuple[Pin, CID | None]]:
+def _of(store: Store, contents: tuple[str, ...], kind: str) -> Iterator[tuple[_Kept, CID | None]]:
     for content in contents:
         cid, _ = store.resolve(content)
-        entries = [(entry, None) for entry in store.pins.ls(cid=cid) if kind in ("all", entry.kind)]
+        entries = [
+            (_Kept(entry.cid, entry.kind, entry.name), None)
+            for entry in store.pins.ls(cid=cid)
+            if kind in ("all", entry.kind)
+        ]
         if entries:
             yield from entries
         elif kind in ("all", "indirect") and (through := _keeper(store, cid)) is not None:
-            yield Pin(cid=cid, kind="indirect", name=None), through
+            yield _Kept(cid, "indirect", None), through
         else:
             raise NotPinned(
                 f"{cid} is not pinned" + ("" if kind == "all" else f" as {kind}") + ": 'shoal pin ls' shows what is",

@@ -96,7 +96,7 @@ def _record(report: VerifyReport) -> dict[str, object]:
 
 def _report_lines(report: VerifyReport) -> list[str]:
     lines = [
-        f"damaged {entry.cid} {printable(entry.pack)} at {entry.offset}: {printable(entry.reason)}"
+        f"damaged {entry.cid or '(no readable CID)'} in pack {entry.pack} at {entry.offset}: {printable(entry.reason)}"
         for entry in report.damaged
     ]
     lines += [f"missing {cid}" for cid in report.missing]
