@@ -11,6 +11,7 @@ pub mod disk;
 pub mod error;
 mod index;
 pub mod memory_disk;
+mod merge;
 mod meta;
 mod pack;
 mod recover;
