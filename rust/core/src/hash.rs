@@ -116,6 +116,12 @@ pub fn digest_many(hash: Hash, inputs: &[&[u8]], out: &mut [[u8; 32]]) {
     }
 }
 
+/// How many messages of one size fill the machine's hash lanes.
+#[must_use]
+pub fn lanes(hash: Hash) -> usize {
+    if hash == Hash::Sha256 { tape_sha256::lane_width() } else { 1 }
+}
+
 /// Checks one block against its CID.
 pub fn verify(cid: &Cid, data: &[u8]) -> Result<(), VerifyError> {
     let parts = cid.parts();

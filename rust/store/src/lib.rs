@@ -7,13 +7,19 @@
 //! Formats: docs/formats/.
 
 pub mod block;
+pub mod directory;
 pub mod disk;
 pub mod error;
+pub mod export;
 mod index;
+pub mod ingest;
 pub mod memory_disk;
 mod merge;
 mod meta;
+pub mod operation;
 mod pack;
+mod queue;
+pub mod read;
 mod recover;
 mod session;
 mod store;
@@ -21,6 +27,7 @@ mod store;
 pub use block::Block;
 pub use error::{Error, Result};
 pub use meta::{PIN_NAME_BYTES_MAX, Pin, PinKind};
+pub use operation::{Operation, Progress};
 pub use recover::RecoveryReport;
 pub use session::{PutCount, Session};
 pub use store::{Entries, Options, PackStat, Stat, Store, StoredBlock};

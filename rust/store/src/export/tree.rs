@@ -160,6 +160,9 @@ struct Level {
 /// Names from the root of an export down to a folder.
 type Names = Vec<Vec<u8>>;
 
+/// What a walk leaves for the end: links, and folders whose mode or time was kept.
+type Later = (Vec<Link>, Vec<(Names, Metadata)>);
+
 /// The walk of one export: what it has met and will do at the end.
 struct Walk<'w> {
     store: &'w Store,
@@ -232,7 +235,7 @@ impl Export<'_> {
     }
 
     /// Runs workers beside a walk.
-    fn run(&self, force: bool, walk: impl FnOnce(&mut Walk<'_>) -> Result<()>) -> Result<(Vec<Link>, Vec<(Names, Metadata)>)> {
+    fn run(&self, force: bool, walk: impl FnOnce(&mut Walk<'_>) -> Result<()>) -> Result<Later> {
         let queue = Queue::new(self.threads * 4);
         std::thread::scope(|scope| {
             let workers: Vec<_> =

@@ -14,9 +14,10 @@ mod work;
 pub use ignore::IgnoreRules;
 
 use crate::error::Result;
+use crate::meta::{Pin, PinKind};
 use crate::operation::Operation;
 use crate::session::{PutCount, Session};
-use crate::store::{Pin, PinKind, Store};
+use crate::store::Store;
 use assemble::Assembler;
 use job::Queue;
 use shoal_core::Cid;
