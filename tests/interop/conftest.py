@@ -58,7 +58,12 @@ class Program:
         """What it printed; any other exit code than 0 is the test's failure, with the words of the program."""
         done = subprocess.run(
             [*self.command, *map(os.fspath, arguments)],
-            input=stdin, capture_output=True, cwd=cwd, env=self.environment, timeout=900, check=False,
+            input=stdin,
+            capture_output=True,
+            cwd=cwd,
+            env=self.environment,
+            timeout=900,
+            check=False,
         )
         assert done.returncode == 0, (self.command, arguments, done.returncode, done.stderr.decode(errors="replace"))
         return done.stdout

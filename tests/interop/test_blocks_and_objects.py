@@ -143,9 +143,7 @@ def test_dag_stat_counts_alike(pair: Pair, tmp_path: Path):
 
 @pytest.mark.parametrize("hash_name", HASHES)
 @pytest.mark.parametrize("codec", ["raw", "dag-cbor", "dag-pb", "dag-json"])
-def test_blocks_have_the_same_cids(
-    pair: Pair, tmp_path: Path, paint: Callable[..., bytes], codec: str, hash_name: str
-):
+def test_blocks_have_the_same_cids(pair: Pair, tmp_path: Path, paint: Callable[..., bytes], codec: str, hash_name: str):
     # Every length at which a hash function starts another block, another chunk or another tree level.
     sizes = [0, 1, 55, 56, 63, 64, 65, 111, 112, 127, 128, 129, 1023, 1024, 1025, 2048, 2049, 3072, 3073]
     sizes += [4096, 4097, 16383, 16384, 16385, 100_000, 1 << 20, 2 << 20]

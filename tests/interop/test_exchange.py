@@ -58,9 +58,7 @@ def described(root: Path, *, metadata: bool = False) -> dict[str, object]:
     found: dict[str, object] = {}
     for path in sorted([root, *root.rglob("*")]):
         status = path.lstat()
-        content = (
-            os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else "directory"
-        )
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else "directory"
         more = (None if path.is_symlink() else status.st_mode, status.st_mtime_ns) if metadata else ()
         found[str(path.relative_to(root))] = (content, *more)
     return found
@@ -100,8 +98,9 @@ def test_shoal_reads_what_kubo_exports(kubo: Kubo, shoal_command: Shoal, tree: P
     shoal_command.run("get", "-o", tmp_path / "got", root)
     assert described(tmp_path / "got") == described(tree)
     assert shoal_command.run("cat", f"{root}/file-3145733") == (tree / "file-3145733").read_bytes()
-    assert shoal_command.run("cat", "--offset=1000001", "--length=70000", f"{root}/file-3145733") == (
-        (tree / "file-3145733").read_bytes()[1_000_001:1_070_001]
+    assert (
+        shoal_command.run("cat", "--offset=1000001", "--length=70000", f"{root}/file-3145733")
+        == ((tree / "file-3145733").read_bytes()[1_000_001:1_070_001])
     )
     assert shoal_command.word("pin", "ls", "--type=recursive", "-q") == root
     shoal_command.run("verify")

@@ -120,9 +120,7 @@ def test_a_small_file_has_the_published_cid(store: shoal.Store, profile: str, ci
 
 
 @pytest.mark.parametrize(("profile", "seed", "length", "cid"), CHOSEN)
-def test_a_file_at_a_boundary_has_the_published_cid(
-    store: shoal.Store, profile: str, seed: str, length: int, cid: str
-):
+def test_a_file_at_a_boundary_has_the_published_cid(store: shoal.Store, profile: str, seed: str, length: int, cid: str):
     added = store.add(Keystream(seed, length), profile=profile, only_hash=True)
     assert added.bytes == length
     assert str(added.cid) == cid

@@ -25,7 +25,9 @@ def kernel_tree() -> Path:
     )
     tree = Path(os.environ.get("SHOAL_KERNEL_TREE") or cache / "kernel-tree" / "linux")
     if not tree.is_dir():
-        raise FileNotFoundError(f"no kernel tree at {tree}; get it with `.ci/kernel-tree` or name it in SHOAL_KERNEL_TREE")
+        raise FileNotFoundError(
+            f"no kernel tree at {tree}; get it with `.ci/kernel-tree` or name it in SHOAL_KERNEL_TREE"
+        )
     return tree
 
 

@@ -52,9 +52,7 @@ def _columns(output: str) -> list[list[str]]:
 @pytest.mark.parametrize("tree", ["v1", "v0", "sharded", "inline", "metadata"])
 @pytest.mark.parametrize("path", ["", "/folder", "/empty", "/folder/below", "/file 5000", "/file 1", "/link"])
 @pytest.mark.parametrize("flags", [[], ["--size=false"], ["--headers"], ["--long"], ["--resolve-type=false"]], ids=str)
-def test_directories_are_listed_alike(
-    pair: Pair, roots: dict[str, str], tree: str, path: str, flags: list[str]
-):
+def test_directories_are_listed_alike(pair: Pair, roots: dict[str, str], tree: str, path: str, flags: list[str]):
     arguments = ["ls", *flags, roots[tree] + path]
     theirs = pair.kubo.at("unixfs-v1-2025").word(*arguments)
     assert _columns(pair.shoal.word(*arguments)) == _columns(theirs)
