@@ -84,12 +84,17 @@ class Kubo(Program):
     def __init__(self, binary: Path, folder: Path) -> None:
         super().__init__([str(binary)], {"IPFS_TELEMETRY": "off"})
         self.folder = folder
-        for profile in PROFILES:
-            self.at(profile).run("init", f"--profile={profile},test")
+        self.homes = {profile: self.fresh(folder / profile, profile) for profile in PROFILES}
 
     def at(self, profile: str) -> Program:
         """Kubo with that profile's repository."""
-        return Program(self.command, self.environment | {"IPFS_PATH": str(self.folder / profile)})
+        return self.homes[profile]
+
+    def fresh(self, folder: Path, profile: str = "unixfs-v1-2025") -> Program:
+        """Kubo with a new repository in that folder: what it has it got from the test."""
+        program = Program(self.command, self.environment | {"IPFS_PATH": str(folder)})
+        program.run("init", f"--profile={profile},test")
+        return program
 
     def add(
         self, *arguments: str | os.PathLike[str], profile: str, stdin: bytes = b"", cwd: Path | None = None
@@ -107,6 +112,10 @@ class Shoal(Program):
             [sys.executable, "-m", "shoal"], {"SHOAL_PATH": str(folder), "XDG_CONFIG_HOME": f"{folder}-config"}
         )
         self.folder = folder
+
+    def beside(self, folder: Path) -> Shoal:
+        """The same command on another store."""
+        return Shoal(folder)
 
     def add(
         self, *arguments: str | os.PathLike[str], profile: str, stdin: bytes = b"", cwd: Path | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from conftest import Kubo, Program, Shoal
+    from conftest import Kubo, Shoal
 
 pytestmark = pytest.mark.interop
 
@@ -68,20 +68,13 @@ def _root(program: Kubo | Shoal, profile: str, flags: list[str], tree: Path) -> 
     return program.add("-r", *flags, tree.name, profile=profile, cwd=tree.parent)[-1].cid
 
 
-def _fresh_kubo(kubo: Kubo, folder: Path) -> Program:
-    """A Kubo that has nothing: what it reads it got from the CAR."""
-    fresh = type(kubo.at("unixfs-v1-2025"))(kubo.command, kubo.environment | {"IPFS_PATH": str(folder)})
-    fresh.run("init", "--profile=unixfs-v1-2025,test")
-    return fresh
-
-
 @pytest.mark.parametrize("rule", RULES)
 def test_kubo_reads_what_shoal_exports(kubo: Kubo, shoal_command: Shoal, tree: Path, tmp_path: Path, rule: str):
     profile, flags = RULES[rule]
     root = _root(shoal_command, profile, flags, tree)
     car = tmp_path / "out.car"
     car.write_bytes(shoal_command.run("dag", "export", root))
-    fresh = _fresh_kubo(kubo, tmp_path / "fresh")
+    fresh = kubo.fresh(tmp_path / "fresh")
     assert fresh.word("dag", "import", car) == f"Pinned root\t{root}\tsuccess"
     fresh.run("get", "--progress=false", "-o", tmp_path / "got", root)
     assert described(tmp_path / "got") == described(tree)
@@ -113,10 +106,10 @@ def test_modes_and_times_survive_both_ways(kubo: Kubo, shoal_command: Shoal, tre
     ours.write_bytes(shoal_command.run("dag", "export", root))
     assert _root(kubo, "unixfs-v1-2025", METADATA, tree) == root
     theirs.write_bytes(kubo.at("unixfs-v1-2025").run("dag", "export", root))
-    fresh = _fresh_kubo(kubo, tmp_path / "fresh")
+    fresh = kubo.fresh(tmp_path / "fresh")
     fresh.run("dag", "import", ours)
     fresh.run("get", "--progress=false", "-o", tmp_path / "kubo", root)
-    empty = type(shoal_command)(tmp_path / "empty")
+    empty = shoal_command.beside(tmp_path / "empty")
     empty.run("dag", "import", theirs)
     empty.run("get", "-o", tmp_path / "shoal", root)
     assert described(tmp_path / "shoal", metadata=True) == wanted
@@ -140,7 +133,7 @@ def test_kubo_reads_the_packs_themselves(kubo: Kubo, shoal_command: Shoal, tree:
     root = _root(shoal_command, "unixfs-v1-2025", [], tree)
     packs = sorted((shoal_command.folder / "packs").glob("*.car"))
     assert packs
-    fresh = _fresh_kubo(kubo, tmp_path / "fresh")
+    fresh = kubo.fresh(tmp_path / "fresh")
     fresh.run("dag", "import", "--pin-roots=false", *packs)
     fresh.run("get", "--progress=false", "-o", tmp_path / "got", root)
     assert described(tmp_path / "got") == described(tree)
@@ -150,7 +143,7 @@ def test_a_car_of_version_2_is_read_by_kubo(kubo: Kubo, shoal_command: Shoal, tr
     root = _root(shoal_command, "unixfs-v1-2025", [], tree)
     car = tmp_path / "two.car"
     shoal_command.run("dag", "export", "--car-version=2", "-o", car, root)
-    fresh = _fresh_kubo(kubo, tmp_path / "fresh")
+    fresh = kubo.fresh(tmp_path / "fresh")
     assert fresh.word("dag", "import", car) == f"Pinned root\t{root}\tsuccess"
     fresh.run("get", "--progress=false", "-o", tmp_path / "got", root)
     assert described(tmp_path / "got") == described(tree)
@@ -164,11 +157,11 @@ def test_a_large_sharded_directory_moves_both_ways(kubo: Kubo, shoal_command: Sh
     root = _root(shoal_command, "unixfs-v1-2025", [], folder)
     car = tmp_path / "ours.car"
     car.write_bytes(shoal_command.run("dag", "export", root))
-    fresh = _fresh_kubo(kubo, tmp_path / "fresh")
+    fresh = kubo.fresh(tmp_path / "fresh")
     fresh.run("dag", "import", car)
     fresh.run("get", "--progress=false", "-o", tmp_path / "kubo", root)
     assert fresh.run("cat", f"{root}/entry number 12345") == b"12345"
-    empty = type(shoal_command)(tmp_path / "empty")
+    empty = shoal_command.beside(tmp_path / "empty")
     empty.run("dag", "import", "-", stdin=fresh.run("dag", "export", root))
     empty.run("get", "-o", tmp_path / "shoal", root)
     assert empty.run("cat", f"{root}/entry number 12345") == b"12345"
@@ -182,8 +175,8 @@ def test_a_large_sharded_directory_moves_both_ways(kubo: Kubo, shoal_command: Sh
 def test_dag_cbor_objects_with_links_move_both_ways(kubo: Kubo, shoal_command: Shoal, tmp_path: Path):
     leaf = b'{"a":[1,2.5,null,true,"\xc3\xbc",{"/":{"bytes":"AAEC"}}],"z":{}}'
     for ours, theirs in (
-        (shoal_command, _fresh_kubo(kubo, tmp_path / "one")),
-        (_fresh_kubo(kubo, tmp_path / "two"), type(shoal_command)(tmp_path / "another")),
+        (shoal_command, kubo.fresh(tmp_path / "one")),
+        (kubo.fresh(tmp_path / "two"), shoal_command.beside(tmp_path / "another")),
     ):
         below = ours.word("dag", "put", "--hash=sha2-256", stdin=leaf)
         parent = b'{"left":{"/":"%b"},"list":[{"/":"%b"},{"deep":{"/":"%b"}}]}' % ((below.encode(),) * 3)

@@ -14,16 +14,18 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
 MIB = 1 << 20
 BYTES_TOTAL = (2048 if os.environ.get("SHOAL_BIG") == "1" else 512) * MIB
 PACK_BYTES = 64 * MIB
 READERS = 4
 WAIT_SECONDS_MAX = 0.5
-"""A read of some hundred KiB takes milliseconds; a wait for a commit, a seal or a collection would take longer than this
-only if it were a wait for a lock: four readers and a writer share two cores here."""
+"""A read takes milliseconds, also where four readers and a writer share two cores; one that waits for a lock waits for
+a commit, a seal or a collection."""
 
 CONTENT = """
 import hashlib

@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
 TRIES = 10
 VERSION_SECONDS = 0.150
@@ -39,9 +41,7 @@ def test_the_version_is_printed_within_its_budget(capsys: pytest.CaptureFixture[
     assert done.stdout.startswith("shoal ")
     bare = min(float(_timed("pass")) for _ in range(TRIES))
     with capsys.disabled():
-        print(
-            f"\nshoal --version: {best * 1000:.0f} ms (budget {VERSION_SECONDS * 1000:.0f}); python alone {bare * 1000:.0f}"
-        )
+        print(f"\nshoal --version: {best * 1000:.0f} ms; python alone: {bare * 1000:.0f} ms")
     assert best <= NOISE * VERSION_SECONDS
 
 
