@@ -28,9 +28,12 @@ MAY_IMPORT = {
     "config": {"errors"},
     "_core": {"errors", "results"},
     "results": set(),
+    "content": {"errors", "_core"},
     "file": {"errors", "_core", "results"},
-    "store": {"errors", "_core", "results", "file"},
-    "node": {"errors", "_core", "results", "file", "store"},
+    "dag": {"errors", "_core", "results", "content"},
+    "pin": {"errors", "_core", "results", "content"},
+    "store": {"errors", "_core", "results", "content", "file", "dag", "pin"},
+    "node": {"errors", "_core", "results", "content", "file", "dag", "pin", "store"},
     "cli": {"errors", "config", "results", "file", "store", "node", ""},
     # The front door opens onto every room but the command line.
     "": {"errors", "_core", "results", "file", "store", "node"},
@@ -40,7 +43,7 @@ MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 # Modules that may not be imported while `import shoal` runs: they cost more than all of Shoal.
 LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs"}
 # Rooms that `import shoal` loads.
-LOADED_AT_IMPORT = {"", "errors", "results", "file", "store"}
+LOADED_AT_IMPORT = {"", "errors", "results", "content", "file", "dag", "pin", "store"}
 
 RUST_MAY_USE = {
     "shoal-core": set(),
