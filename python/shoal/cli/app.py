@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "This machine": {"demo": "demo", "bench": "bench", "completion": "completion"},
 }
 COMPLETE_VARIABLE = "_SHOAL_COMPLETE"
+_STDERR = 2
 
 
 class Session:
@@ -330,10 +331,25 @@ def _invoke(words: list[str], session: Session) -> int:
 
 
 def _settle_streams() -> None:
-    """Names travel as UTF-8 whatever the locale says; what UTF-8 cannot carry is escaped rather than fatal."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    """Makes stdout and stderr what the commands rely on, whatever the environment says.
+
+    They are UTF-8, and escape what UTF-8 cannot carry. Stdout is buffered, by lines on a terminal: unbuffered, as
+    PYTHONUNBUFFERED makes it, Python forgets the rest of a write that is cut short. And they exist: a descriptor that
+    the caller closed would be given to the next file that is opened, such as one of the store's.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    sys.stdout = _text_stream(1)
+    sys.stderr = _text_stream(_STDERR)
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as the process
+
+
+def _text_stream(descriptor: int) -> io.TextIOWrapper:
+    by_lines = descriptor == _STDERR or os.isatty(descriptor)
+    raw = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
+    return io.TextIOWrapper(raw, "utf-8", errors="backslashreplace", newline="\n", line_buffering=by_lines)
 
 
 def _report(error: BaseException, session: Session) -> int:
@@ -342,6 +358,7 @@ def _report(error: BaseException, session: Session) -> int:
         return error.code if isinstance(error.code, int) else FAILED
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return _end_by_broken_pipe()
+    _flush_or_discard()
     with _unbroken_stderr():
         if session.debug:
             traceback.print_exception(error)
@@ -383,9 +400,23 @@ def _exit_code(error: BaseException) -> int:
     return code if isinstance(code, int) else FAILED
 
 
+def _flush_or_discard() -> None:
+    """Sends what was printed before an error. Where that is what fails, forgets it: exiting would try again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_stdout()
+
+
+def _discard_stdout() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
 def _end_by_broken_pipe() -> int:
     """The reader of our output has gone: end as `cat` does, by the signal, without a word."""
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - so that the flush at exit has somewhere to go
+    _discard_stdout()
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGPIPE)

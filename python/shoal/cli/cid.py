@@ -162,7 +162,9 @@ def _bare(text: str) -> str:
 
 def _written(text: str, form: str, version: int | None, code: int | None, base: str | None) -> str:
     found = CID(_bare(text))
-    base = base or _base_of(text, found)
+    if version == 0 and base not in (None, "base58btc"):
+        raise click.UsageError(f"CIDs of version 0 are written in base58btc only, not in {base}: leave out -b or -v")
+    base = "base58btc" if version == 0 else base or _base_of(text, found)
     if code is not None and code != found.codec_code:
         found = CID(b"\x01" + _varint(code) + found.multihash)
     if version == 0:

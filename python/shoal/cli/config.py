@@ -50,7 +50,9 @@ def get(session: Session, key: str, origin: bool) -> None:
 
 
 @config.command(
-    "set", examples=["shoal config set add.profile unixfs-v1-2025", "shoal config set store.lock_wait_seconds 5"]
+    "set",
+    context_settings={"ignore_unknown_options": True},  # so that a negative number is a value
+    examples=["shoal config set add.profile unixfs-v1-2025", "shoal config set store.lock_wait_seconds 5"],
 )
 @click.argument("key")
 @click.argument("value")
