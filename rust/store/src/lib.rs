@@ -6,7 +6,9 @@
 //! The rule it keeps: no bytes leave it unchecked, and nothing is acknowledged before it is on the disk.
 //! Formats: docs/formats/.
 
+pub mod archive;
 pub mod block;
+pub mod collect;
 pub mod directory;
 pub mod disk;
 pub mod error;
@@ -14,14 +16,18 @@ pub mod export;
 mod index;
 pub mod ingest;
 pub mod memory_disk;
+mod merge;
 mod meta;
 pub mod operation;
 mod pack;
+pub mod pinning;
 mod queue;
 pub mod read;
 mod recover;
 mod session;
 mod store;
+pub mod verify;
+pub mod walk;
 
 pub use block::Block;
 pub use error::{Error, Result};

@@ -32,22 +32,32 @@ pub struct PutCount {
 #[derive(Default)]
 pub(crate) struct Gate {
     sessions: usize,
+    /// Sessions opened so far.
+    opened: u64,
     is_exclusive: bool,
     lock: Option<Box<dyn Send>>,
     pid: u32,
     pub has_taken_over: bool,
 }
 
-/// Copies of blocks that sessions are about to delete: they no longer count as "here" for puts.
+/// How a session came in.
+struct Entered {
+    pid: u32,
+    /// Which session it is, if there was no other then.
+    alone_at: Option<u64>,
+}
+
+/// Copies of blocks that no longer count as "here" for puts: those that sessions are about to delete, and those found damaged.
 #[derive(Default)]
 pub(crate) struct Pending {
+    pub damaged: HashSet<Found>,
     dead: HashSet<Found>,
     retiring: HashSet<u32>,
 }
 
 impl Pending {
     fn ignores(&self, found: Found) -> bool {
-        self.retiring.contains(&found.pack) || self.dead.contains(&found)
+        self.dead.contains(&found) || self.retiring.contains(&found.pack) || self.damaged.contains(&found)
     }
 }
 
@@ -78,7 +88,7 @@ const GATHER_BYTES_MAX: usize = 8 * 1024;
 const WRITE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 impl Inner {
-    fn enter(self: &Arc<Self>, is_exclusive: bool) -> Result<u32> {
+    fn enter(self: &Arc<Self>, is_exclusive: bool) -> Result<Entered> {
         if self.options.read_only {
             return Err(Error::ReadOnly);
         }
@@ -117,8 +127,9 @@ impl Inner {
             gate = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         gate.sessions += 1;
+        gate.opened += 1;
         gate.is_exclusive = is_exclusive;
-        Ok(pid)
+        Ok(Entered { pid, alone_at: (gate.sessions == 1).then_some(gate.opened) })
     }
 
     fn leave(&self, pid: u32) {
@@ -146,8 +157,11 @@ impl Inner {
         if let Some(active) = &mut state.active
             && active.written > active.committed
         {
-            // Nothing may be left mapped above `committed`; if the cut fails, the next writer finds and checks the rest.
-            let _ = active.file.set_len(active.committed);
+            // After a failed sync the journal on the disk may name what is cut here: then the next writer decides.
+            // It also does if the cut fails.
+            if !self.is_poisoned.load(Ordering::Acquire) {
+                let _ = active.file.set_len(active.committed);
+            }
             active.roll_back();
             state.version += 1;
         }
@@ -158,7 +172,7 @@ impl Inner {
         error
     }
 
-    /// Whether the block has a copy that no session is about to delete.
+    /// Whether the block has a copy that is to stay.
     fn is_kept(state: &State, pending: &Pending, key: &Key) -> std::result::Result<bool, BadIndex> {
         state.find(key, false, &mut |found| !pending.ignores(found))
     }
@@ -167,7 +181,7 @@ impl Inner {
         self.pending.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pending_mut(&self) -> std::sync::RwLockWriteGuard<'_, Pending> {
+    pub fn pending_mut(&self) -> std::sync::RwLockWriteGuard<'_, Pending> {
         self.pending.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -312,6 +326,8 @@ impl Inner {
         if self.state().active.as_ref().is_some_and(|active| self.is_full(active)) {
             self.seal(&turn)?;
         }
+        drop(turn);
+        self.merge_if_many();
         Ok(())
     }
 
@@ -547,6 +563,7 @@ impl Work {
 pub struct Session {
     inner: Arc<Inner>,
     pid: u32,
+    alone_at: Option<u64>,
     work: Mutex<Work>,
 }
 
@@ -558,8 +575,8 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn open(inner: &Arc<Inner>, is_exclusive: bool) -> Result<Self> {
-        let pid = inner.enter(is_exclusive)?;
-        Ok(Self { inner: Arc::clone(inner), pid, work: Mutex::default() })
+        let Entered { pid, alone_at } = inner.enter(is_exclusive)?;
+        Ok(Self { inner: Arc::clone(inner), pid, alone_at, work: Mutex::default() })
     }
 
     fn check(&self) -> Result<()> {
@@ -596,6 +613,47 @@ impl Session {
     /// A block, committed or not, checked against its hash. Those not committed yet come as copies.
     pub fn block(&self, cid: &Cid) -> Result<Block> {
         self.inner.read(cid, false, true)
+    }
+
+    /// Many blocks, as [`Session::block`] gives one; faster, since many are hashed side by side.
+    #[must_use]
+    pub fn blocks(&self, cids: &[Cid]) -> Vec<Result<Block>> {
+        self.inner.read_many(cids, false)
+    }
+
+    /// Length of a block in bytes, committed or not.
+    pub fn size(&self, cid: &Cid) -> Result<u64> {
+        if let Some(inline) = cid.identity() {
+            return Ok(inline.len() as u64);
+        }
+        let not_found = || Error::NotFound { cid: cid.clone() };
+        let key = key(cid).ok_or_else(not_found)?;
+        let found = self.inner.look_up(|state| state.first(&key, false))?;
+        found.map(|found| found.place.block_bytes()).ok_or_else(not_found)
+    }
+
+    /// Closes a pack for good, if it is the open one. What is in it is committed.
+    pub(crate) fn seal(&self, pack: u32) -> Result<()> {
+        self.check()?;
+        let turn = locked(&self.inner.turn);
+        if self.inner.state().active.as_ref().is_some_and(|active| active.id == pack) {
+            self.inner.seal(&turn)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the session exclusive and forgets what it did, if from its beginning until now it was the only one: then nobody relies
+    /// on what it put. Whether it was.
+    pub(crate) fn take_over_alone(&self) -> bool {
+        let mut gate = locked(&self.inner.gate);
+        if gate.sessions != 1 || self.alone_at != Some(gate.opened) || std::process::id() != self.pid {
+            return false;
+        }
+        gate.is_exclusive = true;
+        drop(gate);
+        self.forget(&locked(&self.work));
+        self.inner.roll_back();
+        true
     }
 
     /// Pins a DAG, or names it anew, at the commit. Fails when the name is longer than 255 bytes.
@@ -660,12 +718,7 @@ impl Session {
         if !locked(&self.inner.gate).is_exclusive {
             return Err(Error::Format("a pack can only be retired in an exclusive session".to_owned()));
         }
-        {
-            let turn = locked(&self.inner.turn);
-            if self.inner.state().active.as_ref().is_some_and(|active| active.id == pack) {
-                self.inner.seal(&turn)?;
-            }
-        }
+        self.seal(pack)?;
         if self.inner.state().contents.packs.contains_key(&pack) && self.inner.pending_mut().retiring.insert(pack) {
             locked(&self.work).retired.push(pack);
             self.inner.state_mut().version += 1;
@@ -673,13 +726,49 @@ impl Session {
         Ok(())
     }
 
+    /// Deletes single copies of blocks, by pack and offset, at the commit: how many there were. For what `verify` found damaged;
+    /// other copies of the same blocks stay.
+    pub fn discard(&self, copies: &[(u32, u64)]) -> Result<u64> {
+        self.check()?;
+        let mut by_pack: BTreeMap<u32, HashSet<u64>> = BTreeMap::new();
+        for (pack, offset) in copies {
+            by_pack.entry(*pack).or_default().insert(*offset);
+        }
+        let mut count = 0;
+        for (pack, offsets) in by_pack {
+            let places = self.inner.look_up(|state| state.places(pack, false))?;
+            let mut pending = self.inner.pending_mut();
+            let mut work = locked(&self.work);
+            for place in places.unwrap_or_default().into_iter().filter(|place| offsets.contains(&place.offset())) {
+                let found = Found { pack, place };
+                if pending.dead.insert(found) {
+                    work.dead.push(found);
+                    count += 1;
+                }
+            }
+        }
+        if count > 0 {
+            self.inner.state_mut().version += 1;
+        }
+        Ok(count)
+    }
+
     /// Makes everything done so far durable, and goes on.
     pub fn flush(&self) -> Result<()> {
         self.check()?;
-        let mut work = locked(&self.work);
-        self.inner.commit(work.ops())?;
-        self.forget(&mut work);
-        Ok(())
+        let mut done = std::mem::take(&mut *locked(&self.work));
+        let result = self.inner.commit(done.ops());
+        if result.is_ok() {
+            self.forget(&done);
+        } else {
+            // It may be tried again.
+            let mut work = locked(&self.work);
+            done.pins.append(&mut work.pins);
+            done.dead.append(&mut work.dead);
+            done.retired.append(&mut work.retired);
+            *work = done;
+        }
+        result
     }
 
     /// Makes everything done durable: when this returns, it survives a crash.
@@ -689,7 +778,7 @@ impl Session {
         self.flush()
     }
 
-    fn forget(&self, work: &mut Work) {
+    fn forget(&self, work: &Work) {
         if !work.dead.is_empty() || !work.retired.is_empty() {
             let mut pending = self.inner.pending_mut();
             for found in &work.dead {
@@ -699,13 +788,12 @@ impl Session {
                 pending.retiring.remove(pack);
             }
         }
-        *work = Work::default();
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.forget(&mut locked(&self.work));
+        self.forget(&locked(&self.work));
         self.inner.leave(self.pid);
     }
 }
