@@ -5,6 +5,7 @@
 
 pub mod cbor;
 pub mod json;
+pub mod pb;
 pub mod value;
 
 use crate::cid::{Cid, CidError, codec};
@@ -100,6 +101,8 @@ pub enum DagError {
         /// Why not.
         reason: Reason,
     },
+    /// The bytes are not a dag-pb block.
+    Pb(pb::PbError),
     /// Shoal has no such codec (its multicodec).
     Unsupported {
         /// Multicodec asked for.
@@ -113,6 +116,7 @@ impl fmt::Display for DagError {
         match self {
             Self::Malformed { codec, offset, reason } => write!(f, "not a {} block: {reason} (at byte {offset})", name(*codec)),
             Self::Unencodable { codec, reason } => write!(f, "cannot be written as {}: {reason}", name(*codec)),
+            Self::Pb(reason) => reason.fmt(f),
             Self::Unsupported { codec } => {
                 write!(f, "codec {} is not supported (raw, dag-pb, dag-cbor and dag-json are)", name(*codec))
             }
@@ -161,6 +165,7 @@ pub fn encode(codec: u64, value: &Value) -> Result<Vec<u8>, DagError> {
 pub fn links(codec: u64, block: &[u8], out: &mut Vec<Cid>) -> Result<(), DagError> {
     match codec {
         codec::RAW => Ok(()),
+        codec::DAG_PB => pb::links(block, out).map_err(DagError::Pb),
         codec::DAG_CBOR => cbor::links(block, out),
         codec::DAG_JSON => json::links(block, out),
         codec => Err(DagError::Unsupported { codec }),
