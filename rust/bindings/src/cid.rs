@@ -43,7 +43,12 @@ impl<'py> FromPyObject<'_, 'py> for AnyCid {
 /// The codec of that name or number.
 pub fn codec_named(py: Python<'_>, name: &str) -> PyResult<u64> {
     codec::from_name(name).ok_or_else(|| {
-        raise(py, Class::UnsupportedCodec, "no such codec; known are raw, dag-pb, dag-cbor, dag-json, cbor, json, and numbers as in 0x55", &[])
+        raise(
+            py,
+            Class::UnsupportedCodec,
+            "no such codec; known are raw, dag-pb, dag-cbor, dag-json, cbor, json, and numbers as in 0x55",
+            &[],
+        )
     })
 }
 
@@ -116,8 +121,8 @@ impl Cid {
     }
 
     fn encode(&self, py: Python<'_>, base: &str) -> PyResult<String> {
-        let base = Base::from_name(base)
-            .ok_or_else(|| invalid(py, "no such base; known are base58btc, base32, base36, base64url and base16"))?;
+        let base =
+            Base::from_name(base).ok_or_else(|| invalid(py, "no such base; known are base58btc, base32, base36, base64url and base16"))?;
         self.0.encode(base).map_err(|e| invalid_cid(py, &e))
     }
 

@@ -333,7 +333,8 @@ fn check_merged(inner: &Inner) -> Result<bool> {
                 }
                 *slots.entry(entry.pack).or_default() += 1;
             }
-            let is_whole = |pack: &u32| state.sealed(*pack).is_none_or(|sealed| slots.get(pack).copied().unwrap_or(0) == sealed.index.len());
+            let is_whole =
+                |pack: &u32| state.sealed(*pack).is_none_or(|sealed| slots.get(pack).copied().unwrap_or(0) == sealed.index.len());
             if !merged.packs.iter().all(is_whole) {
                 return Ok(false);
             }
