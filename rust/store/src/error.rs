@@ -267,7 +267,10 @@ impl fmt::Display for Error {
         match self {
             Self::NotFound { cid } => write!(f, "block {cid} is not in the store"),
             Self::Damaged { cid, pack, offset } => {
-                write!(f, "block {cid} is damaged on disk (pack {pack}, byte {offset}); fetch or add it again to heal it")
+                write!(
+                    f,
+                    "block {cid} is damaged on disk (pack {pack}, byte {offset}); `verify` takes it out, and adding it again heals it"
+                )
             }
             Self::DamagedSection { pack, offset } => {
                 write!(f, "pack {pack} is damaged at byte {offset}; `verify` says which blocks are hurt")

@@ -117,12 +117,7 @@ pub fn remove(store: &Store, cid: &Cid) -> Result<()> {
 
 /// Gives each pinned block that passes the filter to `each`: recursive pins first, then direct ones, then what is kept indirectly,
 /// in the order of a walk. A block is listed once; a pin of its own comes before being under another.
-pub fn list(
-    store: &Store,
-    filter: &PinFilter,
-    operation: &Operation,
-    each: &mut dyn FnMut(Pinned) -> Result<()>,
-) -> Result<()> {
+pub fn list(store: &Store, filter: &PinFilter, operation: &Operation, each: &mut dyn FnMut(Pinned) -> Result<()>) -> Result<()> {
     let pins = store.pins()?;
     for kind in [PinKind::Recursive, PinKind::Direct] {
         for pin in pins.iter().filter(|pin| pin.kind == kind && filter.takes(pin)) {

@@ -6,7 +6,7 @@
 
 use crate::disk::{Disk, Lock, write_all_at};
 use crate::error::{Error, Result};
-use crate::meta::{Contents, Journal, Op};
+use crate::meta::{Contents, Journal};
 use crate::pack::{Active, HEADER, HEADER_BYTES, PackPaths, Scan, scan};
 use crate::store::{Inner, Options, locked};
 use std::io::{ErrorKind, IoSlice};
@@ -39,6 +39,8 @@ pub struct RecoveryReport {
 
 const FORMAT_NAME: &str = "SHOAL";
 const FORMAT_TEXT: &str = "shoal store\nversion 1\n";
+/// Version of the store's format, as its file `SHOAL` says it.
+pub const FORMAT_VERSION: u32 = 1;
 /// Bytes rewritten or copied at a time.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -151,9 +153,10 @@ fn rebuild_meta(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Contents::default(),
         Err(e) => return Err(e),
     };
-    // A pack whose file is gone was retired in a record that is lost. One whose beginning is not known is found again as unknown.
+    // A pack whose file is gone was retired in a record that is lost. How far an open one was committed may be lost too: it is
+    // found again as unknown.
     let paths = PackPaths::new(path.join("packs"));
-    contents.packs.retain(|pack, _| disk.identity(&paths.car(*pack)).is_ok());
+    contents.packs.retain(|pack, record| record.is_sealed && disk.identity(&paths.car(*pack)).is_ok());
     let kept = path.join("meta.damaged");
     let _ = disk.remove(&kept);
     match disk.link(&meta, &kept) {
@@ -175,9 +178,10 @@ pub(crate) fn take_over(inner: &Arc<Inner>, is_first: bool) -> Result<()> {
     };
     if is_first || has_news {
         let unknown = tidy(inner)?;
-        seal_all_but_the_last(inner)?;
         recover_tail(inner, &mut report)?;
         adopt(inner, unknown, &mut report)?;
+        inner.merge_if_many();
+        inner.tidy_merged();
     } else {
         recover_tail(inner, &mut report)?;
     }
@@ -215,20 +219,6 @@ fn tidy(inner: &Inner) -> Result<Vec<u32>> {
     }
     unknown.sort_unstable();
     Ok(unknown)
-}
-
-/// A rebuilt journal may have lost that a pack was sealed; then a later one is open.
-fn seal_all_but_the_last(inner: &Inner) -> Result<()> {
-    let ops: Vec<Op> = {
-        let state = inner.state();
-        let open = state.contents.packs.iter().rev().filter(|(_, record)| !record.is_sealed).skip(1);
-        open.map(|(&pack, record)| Op::PackSealed { pack, length: record.length, entries: record.entries, block_bytes: record.block_bytes })
-            .collect()
-    };
-    if ops.is_empty() {
-        return Ok(());
-    }
-    inner.commit_now(&locked(&inner.turn), ops)
 }
 
 /// Looks at what the open pack has after its last commit.

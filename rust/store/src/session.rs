@@ -47,16 +47,17 @@ struct Entered {
     alone_at: Option<u64>,
 }
 
-/// Copies of blocks that sessions are about to delete: they no longer count as "here" for puts.
+/// Copies of blocks that no longer count as "here" for puts: those that sessions are about to delete, and those found damaged.
 #[derive(Default)]
 pub(crate) struct Pending {
+    pub damaged: HashSet<Found>,
     dead: HashSet<Found>,
     retiring: HashSet<u32>,
 }
 
 impl Pending {
     fn ignores(&self, found: Found) -> bool {
-        self.retiring.contains(&found.pack) || self.dead.contains(&found)
+        self.dead.contains(&found) || self.retiring.contains(&found.pack) || self.damaged.contains(&found)
     }
 }
 
@@ -156,8 +157,11 @@ impl Inner {
         if let Some(active) = &mut state.active
             && active.written > active.committed
         {
-            // Nothing may be left mapped above `committed`; if the cut fails, the next writer finds and checks the rest.
-            let _ = active.file.set_len(active.committed);
+            // After a failed sync the journal on the disk may name what is cut here: then the next writer decides.
+            // It also does if the cut fails.
+            if !self.is_poisoned.load(Ordering::Acquire) {
+                let _ = active.file.set_len(active.committed);
+            }
             active.roll_back();
             state.version += 1;
         }
@@ -168,7 +172,7 @@ impl Inner {
         error
     }
 
-    /// Whether the block has a copy that no session is about to delete.
+    /// Whether the block has a copy that is to stay.
     fn is_kept(state: &State, pending: &Pending, key: &Key) -> std::result::Result<bool, BadIndex> {
         state.find(key, false, &mut |found| !pending.ignores(found))
     }
@@ -177,7 +181,7 @@ impl Inner {
         self.pending.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pending_mut(&self) -> std::sync::RwLockWriteGuard<'_, Pending> {
+    pub fn pending_mut(&self) -> std::sync::RwLockWriteGuard<'_, Pending> {
         self.pending.write().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -322,6 +326,8 @@ impl Inner {
         if self.state().active.as_ref().is_some_and(|active| self.is_full(active)) {
             self.seal(&turn)?;
         }
+        drop(turn);
+        self.merge_if_many();
         Ok(())
     }
 
@@ -645,7 +651,7 @@ impl Session {
         }
         gate.is_exclusive = true;
         drop(gate);
-        self.forget(&mut locked(&self.work));
+        self.forget(&locked(&self.work));
         self.inner.roll_back();
         true
     }
@@ -720,13 +726,49 @@ impl Session {
         Ok(())
     }
 
+    /// Deletes single copies of blocks, by pack and offset, at the commit: how many there were. For what `verify` found damaged;
+    /// other copies of the same blocks stay.
+    pub fn discard(&self, copies: &[(u32, u64)]) -> Result<u64> {
+        self.check()?;
+        let mut by_pack: BTreeMap<u32, HashSet<u64>> = BTreeMap::new();
+        for (pack, offset) in copies {
+            by_pack.entry(*pack).or_default().insert(*offset);
+        }
+        let mut count = 0;
+        for (pack, offsets) in by_pack {
+            let places = self.inner.look_up(|state| state.places(pack, false))?;
+            let mut pending = self.inner.pending_mut();
+            let mut work = locked(&self.work);
+            for place in places.unwrap_or_default().into_iter().filter(|place| offsets.contains(&place.offset())) {
+                let found = Found { pack, place };
+                if pending.dead.insert(found) {
+                    work.dead.push(found);
+                    count += 1;
+                }
+            }
+        }
+        if count > 0 {
+            self.inner.state_mut().version += 1;
+        }
+        Ok(count)
+    }
+
     /// Makes everything done so far durable, and goes on.
     pub fn flush(&self) -> Result<()> {
         self.check()?;
-        let mut work = locked(&self.work);
-        self.inner.commit(work.ops())?;
-        self.forget(&mut work);
-        Ok(())
+        let mut done = std::mem::take(&mut *locked(&self.work));
+        let result = self.inner.commit(done.ops());
+        if result.is_ok() {
+            self.forget(&done);
+        } else {
+            // It may be tried again.
+            let mut work = locked(&self.work);
+            done.pins.append(&mut work.pins);
+            done.dead.append(&mut work.dead);
+            done.retired.append(&mut work.retired);
+            *work = done;
+        }
+        result
     }
 
     /// Makes everything done durable: when this returns, it survives a crash.
@@ -736,7 +778,7 @@ impl Session {
         self.flush()
     }
 
-    fn forget(&self, work: &mut Work) {
+    fn forget(&self, work: &Work) {
         if !work.dead.is_empty() || !work.retired.is_empty() {
             let mut pending = self.inner.pending_mut();
             for found in &work.dead {
@@ -746,13 +788,12 @@ impl Session {
                 pending.retiring.remove(pack);
             }
         }
-        *work = Work::default();
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.forget(&mut locked(&self.work));
+        self.forget(&locked(&self.work));
         self.inner.leave(self.pid);
     }
 }

@@ -6,7 +6,8 @@
 use crate::block::Block;
 use crate::disk::{Disk, DiskFile, Map, RealDisk};
 use crate::error::{Error, Result};
-use crate::index::{BadPage, MergedIndex};
+use crate::index::BadPage;
+use crate::merge::Merged;
 use crate::meta::{Contents, Journal, News, Op, Pin};
 use crate::pack::{Active, Key, PackPaths, Place, Sealed, key, read_copy, section_at};
 use crate::recover::RecoveryReport;
@@ -117,7 +118,7 @@ pub(crate) struct Found {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum BadIndex {
     Pack(u32),
-    Merged,
+    Merged(usize),
 }
 
 /// Everything lookups need, under one lock.
@@ -127,7 +128,7 @@ pub(crate) struct State {
     /// Ascending by number.
     pub sealed: Vec<Arc<Sealed>>,
     pub active: Option<Active>,
-    pub merged: Vec<Arc<MergedIndex>>,
+    pub merged: Vec<Arc<Merged>>,
     /// The sealed packs that no merged index covers, newest first.
     pub uncovered: Vec<Arc<Sealed>>,
     pub missing: Vec<u32>,
@@ -157,14 +158,14 @@ impl State {
                 return Ok(true);
             }
         }
-        for merged in &self.merged {
-            let mut bad = BadIndex::Merged;
-            let found = merged.find(key, &mut |pack, slot| {
+        for (at, merged) in self.merged.iter().enumerate() {
+            let mut bad = BadIndex::Merged(at);
+            let found = merged.index.find(key, &mut |pack, slot| {
                 // Packs retired since are simply passed over.
                 let Some(sealed) = self.sealed(pack) else { return Ok(false) };
                 bad = BadIndex::Pack(pack);
                 let entry = sealed.index.entry(slot)?;
-                bad = BadIndex::Merged;
+                bad = BadIndex::Merged(at);
                 let found = Found { pack, place: entry.place };
                 Ok(entry.key == *key && self.is_live(found) && each(found))
             });
@@ -196,6 +197,24 @@ impl State {
         Ok(first)
     }
 
+    /// The places of a pack's live blocks, in the order of the file; `None` when there is no such pack.
+    pub fn places(&self, pack: u32, is_committed_only: bool) -> std::result::Result<Option<Vec<Place>>, BadIndex> {
+        let mut places = Vec::new();
+        if let Some(active) = self.active.as_ref().filter(|active| active.id == pack) {
+            let limit = if is_committed_only { active.committed_entries } else { usize::MAX };
+            places.extend(active.entries().iter().take(limit).map(|entry| entry.place));
+        } else if let Some(sealed) = self.sealed(pack) {
+            for slot in 0..sealed.index.len() {
+                places.push(sealed.index.entry(slot).map_err(|BadPage| BadIndex::Pack(pack))?.place);
+            }
+            places.sort_unstable();
+        } else {
+            return Ok(None);
+        }
+        places.retain(|place| self.is_live(Found { pack, place: *place }));
+        Ok(Some(places))
+    }
+
     /// Notes changes that were made to the journal. The packs themselves are the caller's to put right.
     pub fn apply(&mut self, ops: &[Op]) {
         for op in ops {
@@ -206,7 +225,7 @@ impl State {
 
     /// Works out again which packs are not covered.
     pub fn arrange(&mut self) {
-        let covered: std::collections::HashSet<u32> = self.merged.iter().flat_map(|merged| merged.packs.iter().copied()).collect();
+        let covered: std::collections::HashSet<u32> = self.merged.iter().flat_map(|merged| merged.index.packs.iter().copied()).collect();
         self.uncovered = self.sealed.iter().rev().filter(|sealed| !covered.contains(&sealed.id)).cloned().collect();
     }
 
@@ -291,6 +310,8 @@ pub(crate) struct Inner {
     pub queue_changed: Condvar,
     /// Held by whoever appends. Locks are taken in this order: gate, turn, append, journal, state.
     pub append: Mutex<Scratch>,
+    /// Held by whoever makes a merged index; never waited for.
+    pub merging: Mutex<()>,
     pub pending: RwLock<Pending>,
     pub is_poisoned: AtomicBool,
     /// Whether a session of this process lives, so that nobody else can have written.
@@ -328,7 +349,7 @@ impl Inner {
     pub fn mend(&self, bad: BadIndex, is_in_memory: bool) -> Result<()> {
         let mut state = self.state_mut();
         match bad {
-            BadIndex::Merged => state.merged.clear(),
+            BadIndex::Merged(at) => self.drop_merged(&mut state, at),
             BadIndex::Pack(pack) => {
                 let old = state.sealed(pack).cloned();
                 let record = state.contents.packs.get(&pack).cloned();
@@ -352,7 +373,7 @@ impl Inner {
                     report.get_or_insert_default().indexes_rebuilt.push(pack);
                 }
                 // Slots may have moved, if the pack itself is damaged.
-                state.merged.retain(|merged| !merged.packs.contains(&pack));
+                state.merged.retain(|merged| !merged.index.packs.contains(&pack));
             }
         }
         state.arrange();
@@ -404,6 +425,7 @@ impl Inner {
         }
         state.has_dead = state.contents.packs.values().any(|record| !record.dead.is_empty());
         state.arrange();
+        self.load_merged(state);
         Ok(())
     }
 
@@ -479,7 +501,7 @@ impl Inner {
         self.read_any_copy(cid, &key, is_committed_only, is_verified)
     }
 
-    /// Tries every copy of a block: the first one is bad.
+    /// Tries every copy of a block: the first one is bad. Bad ones no longer count as "here" for puts, which so heal them.
     fn read_any_copy(&self, cid: &Cid, key: &Key, is_committed_only: bool, is_verified: bool) -> Result<Block> {
         let copies = self.look_up(|state| {
             let mut all = Vec::new();
@@ -496,6 +518,7 @@ impl Inner {
                 Copy::Block(block) if !is_verified || hash::verify(cid, &block).is_ok() => return Ok(block),
                 Copy::Other => {}
                 Copy::Block(_) | Copy::Damaged => {
+                    self.pending_mut().damaged.insert(found);
                     damaged.get_or_insert(Error::Damaged { cid: cid.clone(), pack: found.pack, offset: found.place.offset() });
                 }
             }
@@ -547,6 +570,7 @@ impl Store {
             queue: Mutex::default(),
             queue_changed: Condvar::new(),
             append: Mutex::default(),
+            merging: Mutex::new(()),
             pending: RwLock::default(),
             is_poisoned: AtomicBool::new(false),
             is_writing: AtomicBool::new(false),
@@ -768,26 +792,18 @@ struct PackEntries {
 impl Entries {
     fn open_pack(&self, pack: u32) -> Result<Option<PackEntries>> {
         let inner = &self.store.0;
-        inner.look_up(|state| {
-            let live = |place: &Place| state.is_live(Found { pack, place: *place });
-            if let Some(active) = state.active.as_ref().filter(|active| active.id == pack) {
-                let places: Vec<Place> =
-                    active.entries().iter().take(active.committed_entries).map(|entry| entry.place).filter(live).collect();
-                let limit = active.committed.min(active.readable);
-                return Ok(active
-                    .map_to(limit)
-                    .map(|map| Some(PackEntries { pack, places: places.into_iter(), map, limit }))
-                    .map_err(|e| Error::io("mapping", &inner.paths.car(pack), e)));
-            }
-            let Some(sealed) = state.sealed(pack) else { return Ok(Ok(None)) };
-            let mut places = Vec::new();
-            for slot in 0..sealed.index.len() {
-                places.push(sealed.index.entry(slot).map_err(|BadPage| BadIndex::Pack(pack))?.place);
-            }
-            places.retain(live);
-            places.sort_unstable();
-            Ok(Ok(Some(PackEntries { pack, places: places.into_iter(), map: sealed.map.clone(), limit: sealed.readable })))
-        })?
+        let opened = inner.look_up(|state| {
+            let Some(places) = state.places(pack, true)? else { return Ok(Ok(None)) };
+            let view = match state.active.as_ref().filter(|active| active.id == pack) {
+                Some(active) => {
+                    let limit = active.committed.min(active.readable);
+                    active.map_to(limit).map(|map| (map, limit))
+                }
+                None => Ok(state.sealed(pack).map_or((Map::from_bytes(Vec::new()), 0), |sealed| (sealed.map.clone(), sealed.readable))),
+            };
+            Ok(view.map(|(map, limit)| Some(PackEntries { pack, places: places.into_iter(), map, limit })))
+        })?;
+        opened.map_err(|e| Error::io("mapping", &inner.paths.car(pack), e))
     }
 }
 

@@ -3,12 +3,12 @@
 //! Uzgalis's hash by random rotation tables; bounds, mask and table are those of Kubo's `buzhash` (boxo `chunker`), so the cuts
 //! are too. Turning 32 bits 32 times changes nothing, so the hash depends on the 32 bytes alone.
 
+use super::rolling::{self, Rolling};
+
 /// No chunk but the last is shorter.
 const CHUNK_BYTES_MIN: usize = 128 * 1024;
 /// No chunk is longer.
 pub(super) const CHUNK_BYTES_MAX: usize = 512 * 1024;
-/// Bytes under the hash.
-const WINDOW_BYTES: usize = 32;
 const MASK: u32 = (1 << 17) - 1;
 
 #[expect(clippy::indexing_slicing, reason = "a byte indexes a table of 256")]
@@ -17,36 +17,32 @@ fn number_of(byte: u8) -> u32 {
     NUMBERS[usize::from(byte)]
 }
 
-/// Length of the first chunk of `window`, if it shows. `scanned` remembers which lengths an earlier window ruled out.
-pub(super) fn cut(window: &[u8], scanned: &mut usize) -> Option<usize> {
-    // Lengths still to look at begin here. A length's hash covers the 32 bytes before it.
-    let from = CHUNK_BYTES_MIN.max(*scanned);
-    let until = window.len().min(CHUNK_BYTES_MAX);
-    let candidates = window.get(from - WINDOW_BYTES..until).unwrap_or_default();
-    match find(candidates) {
-        Some(at) => Some(from + at),
-        None if window.len() >= CHUNK_BYTES_MAX => Some(CHUNK_BYTES_MAX),
-        None => {
-            *scanned = from.max(until + 1);
-            None
-        }
+#[derive(Clone, Copy)]
+struct Buzhash;
+
+impl Rolling for Buzhash {
+    const WINDOW_BYTES: usize = 32;
+    type State = u32;
+
+    #[inline(always)]
+    fn start(self, window: &[u8]) -> u32 {
+        window.iter().fold(0, |hash, &byte| hash.rotate_left(1) ^ number_of(byte))
+    }
+
+    #[inline(always)]
+    fn roll(self, state: u32, outgoing: u8, incoming: u8) -> u32 {
+        state.rotate_left(1) ^ (number_of(outgoing) ^ number_of(incoming))
+    }
+
+    #[inline(always)]
+    fn cuts(self, state: u32) -> bool {
+        state & MASK == 0
     }
 }
 
-/// The first window of 32 bytes in `bytes` that cuts: where it begins.
-fn find(bytes: &[u8]) -> Option<usize> {
-    let (first, incoming) = bytes.split_at_checked(WINDOW_BYTES)?;
-    let mut rolling = first.iter().fold(0u32, |hash, &byte| hash.rotate_left(1) ^ number_of(byte));
-    if rolling & MASK == 0 {
-        return Some(0);
-    }
-    for (at, (&outgoing, &incoming)) in bytes.iter().zip(incoming).enumerate() {
-        rolling = rolling.rotate_left(1) ^ (number_of(outgoing) ^ number_of(incoming));
-        if rolling & MASK == 0 {
-            return Some(at + 1);
-        }
-    }
-    None
+/// Length of the first chunk of `window`; see [`rolling::cut`].
+pub(super) fn cut(window: &[u8], scanned: &mut usize) -> Option<usize> {
+    rolling::cut(Buzhash, window, CHUNK_BYTES_MIN, CHUNK_BYTES_MAX, scanned)
 }
 
 /// One number a byte: random, and fixed for good, since every cut depends on them. They are Kubo's.

@@ -5,6 +5,7 @@
 
 mod buzhash;
 mod rabin;
+mod rolling;
 
 use crate::limits::CHUNK_BYTES_MAX;
 use std::fmt;
@@ -186,11 +187,12 @@ impl Cutter {
     /// [`Chunker::chunk_bytes_max`] bytes.
     pub fn cut(&mut self, window: &[u8], at_end: bool) -> Option<usize> {
         let found = match self.chunker {
-            Chunker::Size(n) => (window.len() >= n as usize).then_some((n as usize).max(1)),
+            Chunker::Size(n) => Some(n as usize),
             Chunker::Rabin { min, avg, max } => rabin::cut(window, min as usize, avg, max as usize, &mut self.scanned),
             Chunker::Buzhash => buzhash::cut(window, &mut self.scanned),
         };
-        let cut = found.filter(|&n| n <= window.len()).or((at_end && !window.is_empty()).then_some(window.len()));
+        // Parameters that fail `check` may give 0, which would never end.
+        let cut = found.map(|n| n.max(1)).filter(|&n| n <= window.len()).or((at_end && !window.is_empty()).then_some(window.len()));
         if cut.is_some() {
             self.scanned = 0;
         }
@@ -325,6 +327,19 @@ mod tests {
         assert_eq!(cuts("rabin-100-200-300".parse().unwrap(), &[0; 250]), [100, 100, 50]);
         assert_eq!(cuts("rabin-100-200-300".parse().unwrap(), &[1; 650]), [300, 300, 50]);
         assert_eq!(cuts(Chunker::Buzhash, &[7; 1_100_000]), [524_288, 524_288, 51_424]);
+    }
+
+    #[test]
+    fn impossible_parameters_still_come_to_an_end() {
+        for chunker in [
+            Chunker::Size(0),
+            Chunker::Rabin { min: 0, avg: 0, max: 0 },
+            Chunker::Rabin { min: 9, avg: 1, max: 3 },
+            Chunker::Rabin { min: u32::MAX, avg: u32::MAX, max: u32::MAX },
+        ] {
+            assert!(chunker.check().is_err());
+            assert_eq!(cuts(chunker, &[5; 1000]).iter().sum::<usize>(), 1000);
+        }
     }
 
     #[test]

@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn what_is_not_dag_pb_is_refused_with_its_reason() {
         let hash = b"\x0a\x04\x01\x55\x00\x00";
-        let link = |fields: &[u8]| [&[0x12, fields.len() as u8], fields].concat();
+        let link = |fields: &[u8]| [&[0x12, u8::try_from(fields.len()).unwrap()], fields].concat();
         let whole = link(hash);
         for (block, error) in [
             (b"\x0a".to_vec(), PbError::Truncated),

@@ -149,8 +149,8 @@ mod tests {
         let mut builder = FileBuilder::new(profile, Metadata::default());
         let (mut blocks, mut store, mut content, mut most) = (Vec::new(), HashMap::new(), Vec::new(), 0);
         for i in 0..leaves {
-            let chunk = [i as u8];
-            content.push(i as u8);
+            let chunk = [i.to_le_bytes()[0]];
+            content.push(i.to_le_bytes()[0]);
             let mut data = Vec::new();
             let codec = encode_leaf(profile, &chunk, None, &mut data);
             let cid = profile.cid(codec, &data);
@@ -209,6 +209,45 @@ mod tests {
         assert_eq!(empty(&Profile::unixfs_v1_2025()), "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku");
         let trickle = Profile { layout: Layout::Trickle, ..Profile::unixfs_v1_2025() };
         assert_eq!(empty(&trickle), "bafybeif7ztnhq65lumvvtr4ekcwd2ifwgm3awq4zfr3srh462rwyinlb4y");
+    }
+
+    #[test]
+    fn metadata_stands_in_the_root_and_nowhere_else() {
+        let kept = Metadata { mode: Some(0o644), mtime: Some((-7, 5)) };
+        for (layout, raw_leaves) in [(Layout::Balanced, true), (Layout::Balanced, false), (Layout::Trickle, true), (Layout::Trickle, false)]
+        {
+            let profile = Profile { layout, raw_leaves, file_links_max: 2, ..Profile::unixfs_v1_2025() };
+            for leaves in 0..12 {
+                let (mut builder, mut blocks) = (FileBuilder::new(&profile, kept), Vec::new());
+                for i in 0..leaves {
+                    let mut data = Vec::new();
+                    let codec = encode_leaf(&profile, &[i], (leaves == 1).then_some(&kept), &mut data);
+                    let child = Child { cid: profile.cid(codec, &data), file_bytes: 1, dag_bytes: data.len() as u64 };
+                    blocks.push(Block { cid: child.cid.clone(), data });
+                    builder.push(child, &mut blocks);
+                }
+                let root = builder.finish(&mut blocks);
+                for block in blocks {
+                    let found = match decode(block.cid.codec(), &block.data) {
+                        Ok(Node::File(file)) => file.metadata,
+                        Ok(Node::Raw(_)) => Metadata::default(),
+                        other => panic!("{other:?}"),
+                    };
+                    assert_eq!(found, if block.cid == root.cid { kept } else { Metadata::default() }, "{layout:?} {raw_leaves} {leaves}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mode_without_permissions_is_not_kept_of_files() {
+        let of = |metadata| {
+            let mut data = Vec::new();
+            encode_leaf(&Profile::unixfs_v0_2015(), b"x", Some(&metadata), &mut data);
+            data
+        };
+        assert_eq!(of(Metadata { mode: Some(0), mtime: None }), of(Metadata::default()));
+        assert_ne!(of(Metadata { mode: Some(1), mtime: None }), of(Metadata::default()));
     }
 
     #[test]

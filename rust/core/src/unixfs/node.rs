@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn shards_have_a_sound_fanout_hash_and_bitfield() {
-        let message = |bitfield: &[u8], rest: &[u8]| [&[0x08, 5, 0x12, bitfield.len() as u8], bitfield, rest].concat();
+        let message = |bitfield: &[u8], rest: &[u8]| [&[0x08, 5, 0x12, u8::try_from(bitfield.len()).unwrap()], bitfield, rest].concat();
         let sound = b"\x28\x22\x30\x10";
         let good = block(&message(b"\x80\x02", sound), &[b"1", b"Fname"]);
         let Ok(Node::Shard(shard)) = decode(codec::DAG_PB, &good) else { panic!() };

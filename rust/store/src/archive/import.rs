@@ -74,13 +74,7 @@ pub fn import_car(store: &Store, input: &mut dyn Read, options: &ImportOptions, 
     }
 }
 
-fn take_in(
-    store: &Store,
-    session: &Session,
-    input: &mut dyn Read,
-    options: &ImportOptions,
-    operation: &Operation,
-) -> Result<Imported> {
+fn take_in(store: &Store, session: &Session, input: &mut dyn Read, options: &ImportOptions, operation: &Operation) -> Result<Imported> {
     let mut archive = Archive::open(input)?;
     let mut imported = store_blocks(session, &mut archive, operation)?;
     imported.roots = archive.roots;

@@ -19,6 +19,8 @@ pub(super) struct FileJob {
 pub(super) struct DataJob {
     pub sequence: u64,
     pub segment: u64,
+    /// Of the file.
+    pub metadata: Metadata,
     pub buffer: Vec<u8>,
     /// Lengths of the chunks at the front of `buffer`.
     pub cuts: Vec<usize>,

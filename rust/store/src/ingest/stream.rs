@@ -29,7 +29,7 @@ pub(super) fn feed(
     for segment in 0.. {
         operation.check()?;
         let (buffer, cuts, last) = segments.next(input).map_err(Error::Stream)?;
-        let more = queue.push(Job::Data(DataJob { sequence: 0, segment, buffer, cuts, last }));
+        let more = queue.push(Job::Data(DataJob { sequence: 0, segment, metadata, buffer, cuts, last }));
         if last || !more {
             break;
         }

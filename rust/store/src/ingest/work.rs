@@ -13,6 +13,7 @@ use shoal_core::Cid;
 use shoal_core::chunk::Chunker;
 use shoal_core::cid::codec;
 use shoal_core::hash::{self, Hash};
+use shoal_core::unixfs::profile::Layout;
 use shoal_core::unixfs::{Child, Metadata, Profile, encode_leaf};
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -184,7 +185,7 @@ impl Worker<'_> {
         loop {
             self.operation.check()?;
             let (buffer, cuts, last) = cutter.next(&mut file).map_err(cannot_read)?;
-            self.data(DataJob { sequence: job.sequence, segment, buffer, cuts, last })?;
+            self.data(DataJob { sequence: job.sequence, segment, metadata, buffer, cuts, last })?;
             if last {
                 return Ok(());
             }
@@ -193,8 +194,7 @@ impl Worker<'_> {
     }
 
     fn data(&mut self, job: DataJob) -> Result<()> {
-        let only_metadata = Metadata::default();
-        let only = (job.last && job.segment == 0 && job.cuts.len() == 1).then_some(&only_metadata);
+        let only = (job.last && job.segment == 0 && job.cuts.len() == 1).then_some(&job.metadata);
         let mut rest = job.buffer.as_slice();
         let mut inputs = Vec::with_capacity(job.cuts.len());
         for &length in &job.cuts {
@@ -270,7 +270,9 @@ impl<'a> LeafHasher<'a> {
 
     /// The leaves of `chunks`, each with its file's metadata where it is the only leaf of that file.
     fn put(&mut self, chunks: &[(&[u8], Option<&Metadata>)]) -> Result<Vec<Child>> {
-        if self.profile.raw_leaves {
+        // A leaf that is a whole file may have to be a node: to carry metadata, or as the root of a trickle tree.
+        let is_plain = |only: Option<&Metadata>| only.is_none_or(|metadata| metadata.is_empty() && self.profile.layout == Layout::Balanced);
+        if self.profile.raw_leaves && chunks.iter().all(|&(_, only)| is_plain(only)) {
             let blocks: Vec<(u64, &[u8])> = chunks.iter().map(|&(chunk, _)| (codec::RAW, chunk)).collect();
             let files: Vec<u64> = chunks.iter().map(|(chunk, _)| chunk.len() as u64).collect();
             return self.put_encoded(&blocks, &files);

@@ -1,8 +1,8 @@
 //! The links of a DAG one by one, as `ipfs refs` lists them.
 
 use super::ahead::Ahead;
-use super::stack::{LINKS_MAX, Stack};
 use super::links_of;
+use super::stack::{LINKS_MAX, Stack};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use crate::store::Store;
