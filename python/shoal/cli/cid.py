@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from shoal import CID
-from shoal.cli.app import FAILED, OK, Family, Session, is_piped, pass_session
+from shoal.cli.command import Family
+from shoal.cli.ending import FAILED, OK
 from shoal.cli.output import printable, printable_line
+from shoal.cli.session import Session, pass_session
+from shoal.cli.stream import is_piped
 from shoal.errors import InvalidCID, ShoalError
 
 if TYPE_CHECKING:

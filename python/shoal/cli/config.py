@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import click
 
-from shoal.cli.app import Family, Session, pass_session
+from shoal.cli.command import Family
 from shoal.cli.output import printable
+from shoal.cli.session import Session, pass_session
 from shoal.config import key_named, toml_value, write
 
 

@@ -105,9 +105,9 @@ fn read(object: &Bound<'_, PyAny>, depth_left: usize, budget: &mut Budget) -> Py
 }
 
 fn below(py: Python<'_>, depth_left: usize) -> PyResult<usize> {
-    depth_left.checked_sub(1).ok_or_else(|| {
-        invalid(py, "the object nests deeper than 128 levels, or holds itself; split it and link the parts by CID")
-    })
+    depth_left
+        .checked_sub(1)
+        .ok_or_else(|| invalid(py, "the object nests deeper than 128 levels, or holds itself; split it and link the parts by CID"))
 }
 
 /// A value as a Python object. Its depth was bounded when it was decoded.

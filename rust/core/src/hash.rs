@@ -244,12 +244,6 @@ pub fn verify_many(blocks: &[(&Cid, &[u8])], failures: &mut Vec<usize>) {
     }
 }
 
-/// How many messages of one size fill the machine's hash lanes.
-#[must_use]
-pub fn lanes(hash: Hash) -> usize {
-    if hash == Hash::Sha256 { tape_sha256::lane_width() } else { 1 }
-}
-
 /// Checks one block against its CID.
 pub fn verify(cid: &Cid, data: &[u8]) -> Result<(), VerifyError> {
     let parts = cid.parts();

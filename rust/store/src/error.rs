@@ -3,7 +3,9 @@
 //! Whose fault it is can be read off the variant: the caller's (`BlockTooLarge`, `UnsupportedHash`, `ReadOnly`), the disk's
 //! (`Io`, `Full`, `Damaged`), another process's (`Locked`), or nobody's (`NotFound`, `Cancelled`).
 
+use crate::meta::PIN_NAME_BYTES_MAX;
 use shoal_core::Cid;
+use shoal_core::car::CarError;
 use shoal_core::limits::{BLOCK_BYTES_MAX, DAG_DEPTH_MAX};
 use std::fmt;
 use std::io;
@@ -190,6 +192,44 @@ pub enum Error {
         /// Where it was given up.
         cid: Cid,
     },
+    /// A DAG is not whole: a block under a root cannot be had.
+    InDag {
+        /// The root.
+        root: Cid,
+        /// The node that links to the block.
+        parent: Cid,
+        /// Which block, and why.
+        source: Box<Self>,
+    },
+    /// A DAG has more blocks than the caller wanted to walk.
+    TooManyBlocks {
+        /// The root.
+        root: Cid,
+        /// The caller's limit.
+        blocks_max: u64,
+    },
+    /// An archive is cut or malformed.
+    Archive(CarError),
+    /// A block of an archive does not match its CID.
+    ArchiveBlock {
+        /// What it says it is.
+        cid: Cid,
+    },
+    /// A direct pin was asked for where a recursive one is.
+    AlreadyPinned {
+        /// The CID.
+        cid: Cid,
+    },
+    /// There is no pin to remove.
+    NotPinned {
+        /// The CID.
+        cid: Cid,
+    },
+    /// The name of a pin is too long.
+    PinName {
+        /// Its length in bytes.
+        bytes: usize,
+    },
     /// The caller asked to stop.
     Cancelled,
 }
@@ -301,6 +341,13 @@ impl fmt::Display for Error {
                 write!(f, "block {cid} holds {found} bytes of content where its parent says {claimed}: the file is malformed")
             }
             Self::DagTooDeep { cid } => write!(f, "the DAG is too deep at {cid} ({DAG_DEPTH_MAX} levels are the most)"),
+            Self::InDag { root, parent, source } => write!(f, "the DAG of {root} is not whole: {source} (linked from {parent})"),
+            Self::TooManyBlocks { root, blocks_max } => write!(f, "the DAG of {root} has more than {blocks_max} blocks"),
+            Self::Archive(reason) => write!(f, "{reason}; nothing was imported"),
+            Self::ArchiveBlock { cid } => write!(f, "the archive holds other bytes than {cid} says; nothing was imported"),
+            Self::AlreadyPinned { cid } => write!(f, "{cid} is pinned recursively already; remove that pin to pin it directly"),
+            Self::NotPinned { cid } => write!(f, "{cid} is not pinned (a block under a recursive pin has none of its own)"),
+            Self::PinName { bytes } => write!(f, "the pin's name has {bytes} bytes; at most {PIN_NAME_BYTES_MAX} are allowed"),
             Self::Cancelled => f.write_str("stopped on request"),
         }
     }
@@ -311,6 +358,8 @@ impl std::error::Error for Error {
         match self {
             Self::Io { source, .. } | Self::Source { source, .. } | Self::Export { source, .. } => Some(source),
             Self::Stream(source) | Self::Output(source) => Some(source),
+            Self::InDag { source, .. } => Some(source),
+            Self::Archive(source) => Some(source),
             _ => None,
         }
     }
@@ -330,6 +379,12 @@ impl Error {
     /// An entry that a directory cannot hold.
     pub(crate) fn entry(folder: &[u8], name: &[u8], reason: impl fmt::Display) -> Self {
         Self::Entry { folder: folder.to_vec(), name: name.to_vec(), reason: reason.to_string() }
+    }
+}
+
+impl From<CarError> for Error {
+    fn from(e: CarError) -> Self {
+        Self::Archive(e)
     }
 }
 

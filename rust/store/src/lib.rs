@@ -6,7 +6,9 @@
 //! The rule it keeps: no bytes leave it unchecked, and nothing is acknowledged before it is on the disk.
 //! Formats: docs/formats/.
 
+pub mod archive;
 pub mod block;
+pub mod collect;
 pub mod directory;
 pub mod disk;
 pub mod error;
@@ -18,16 +20,19 @@ mod merge;
 mod meta;
 pub mod operation;
 mod pack;
+pub mod pinning;
 mod queue;
 pub mod read;
 mod recover;
 mod session;
 mod store;
+pub mod verify;
+pub mod walk;
 
 pub use block::Block;
 pub use error::{Error, Result};
 pub use meta::{PIN_NAME_BYTES_MAX, Pin, PinKind};
 pub use operation::{Operation, Progress};
-pub use recover::RecoveryReport;
+pub use recover::{FORMAT_VERSION, RecoveryReport};
 pub use session::{PutCount, Session};
 pub use store::{Entries, Options, PackStat, Stat, Store, StoredBlock};
