@@ -1,1 +1,38 @@
-//! Packs of blocks on disk.
+//! Packs of blocks on disk: the only crate of Shoal that touches files, and all but files given or asked for by people
+//! go through the [`disk::Disk`] trait.
+//!
+//! A store is a folder of CAR files. The packs are the truth; the indexes beside them are caches; the journal (`meta`) says how
+//! much of each pack is committed and what is pinned. One process writes at a time, readers need no lock.
+//! The rule it keeps: no bytes leave it unchecked, and nothing is acknowledged before it is on the disk.
+//! Formats: docs/formats/.
+
+pub mod archive;
+pub mod block;
+pub mod collect;
+pub mod directory;
+pub mod disk;
+pub mod error;
+pub mod export;
+mod index;
+pub mod ingest;
+pub mod memory_disk;
+mod merge;
+mod meta;
+pub mod operation;
+mod pack;
+pub mod pinning;
+mod queue;
+pub mod read;
+mod recover;
+mod session;
+mod store;
+pub mod verify;
+pub mod walk;
+
+pub use block::Block;
+pub use error::{Error, Result};
+pub use meta::{PIN_NAME_BYTES_MAX, Pin, PinKind};
+pub use operation::{Operation, Progress};
+pub use recover::{FORMAT_VERSION, RecoveryReport};
+pub use session::{PutCount, Session};
+pub use store::{Entries, Options, PackStat, Stat, Store, StoredBlock};

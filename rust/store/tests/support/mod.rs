@@ -1,0 +1,384 @@
+//! What the store's tests share: painted blocks, and a disk that fails when told to.
+#![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of this")]
+
+use shoal_core::Cid;
+use shoal_core::hash::{Hash, cid_v1};
+use shoal_store::disk::{Disk, DiskFile, Identity, Lock, Map};
+use shoal_store::memory_disk::MemoryDisk;
+use shoal_store::{Options, Store};
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// A block whose bytes follow from its number and length. Every second one is BLAKE3, the others SHA-256.
+pub fn painted(n: u64, bytes: usize) -> (Cid, Vec<u8>) {
+    let mut data = vec![0; bytes];
+    blake3::Hasher::new().update(&n.to_le_bytes()).finalize_xof().fill(&mut data);
+    let hash = if n.is_multiple_of(2) { Hash::Blake3 } else { Hash::Sha256 };
+    (cid_v1(hash, 0x55, &data).unwrap(), data)
+}
+
+pub fn memory() -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    disk.create_dir(Path::new("/")).unwrap();
+    disk
+}
+
+pub const STORE: &str = "/store";
+
+pub fn open(disk: &impl Shared, options: &Options) -> Store {
+    Store::open(disk.boxed(), Path::new(STORE), options.clone()).unwrap()
+}
+
+/// Disks that can be handed to a store any number of times.
+pub trait Shared {
+    fn boxed(&self) -> Arc<dyn Disk>;
+}
+
+impl<D: Disk + Clone + 'static> Shared for D {
+    fn boxed(&self) -> Arc<dyn Disk> {
+        Arc::new(self.clone())
+    }
+}
+
+/// Waits for nobody: tests that meet a lock want to know at once.
+pub fn options(pack_bytes_max: u64) -> Options {
+    Options { pack_bytes_max, lock_wait: std::time::Duration::ZERO, ..Options::default() }
+}
+
+/// Reads a whole file of a disk.
+pub fn content(disk: &dyn Disk, path: &str) -> Vec<u8> {
+    let file = disk.open(Path::new(path), false).unwrap();
+    shoal_store::disk::read_to_end(&*file, 0).unwrap()
+}
+
+/// Replaces the content of a file of a disk, keeping its identity.
+pub fn set_content(disk: &dyn Disk, path: &str, bytes: &[u8]) {
+    let file = disk.open(Path::new(path), true).unwrap();
+    file.set_len(0).unwrap();
+    shoal_store::disk::write_all_at(&*file, &mut [IoSlice::new(bytes)], 0).unwrap();
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The operation fails with this error, once; writes have no effect.
+    Once(i32),
+    /// So do all that come after it, as on a disk that is full or gone. What only frees room still works when it is full.
+    Lasting(i32),
+    /// A write writes half, then fails; others fail.
+    Torn(i32),
+    /// A sync fails, and what was to be synced is gone from the file as if it had never been written.
+    LostSync,
+}
+
+pub const ENOSPC: i32 = 28;
+pub const EIO: i32 = 5;
+
+#[derive(Default)]
+struct Plan {
+    operations: AtomicU64,
+    fail_at: AtomicU64,
+    fault: Mutex<Option<Fault>>,
+    has_failed: AtomicBool,
+    log: Mutex<Vec<String>>,
+}
+
+impl Plan {
+    /// Counts an operation that changes the disk: the fault, if it is to fail.
+    fn next(&self, what: &str, path: &Path) -> Option<Fault> {
+        let n = self.operations.fetch_add(1, Ordering::SeqCst);
+        self.log.lock().unwrap().push(format!("{what} {}", path.display()));
+        let fault = (*self.fault.lock().unwrap())?;
+        let at = self.fail_at.load(Ordering::SeqCst);
+        let fails = n == at || (n > at && matches!(fault, Fault::Lasting(code) if code != ENOSPC || !matches!(what, "remove" | "cut")));
+        if fails {
+            self.has_failed.store(true, Ordering::SeqCst);
+        }
+        fails.then_some(fault)
+    }
+
+    fn check(&self, what: &str, path: &Path) -> io::Result<()> {
+        match self.next(what, path) {
+            None => Ok(()),
+            Some(Fault::Once(code) | Fault::Lasting(code) | Fault::Torn(code)) => Err(io::Error::from_raw_os_error(code)),
+            Some(Fault::LostSync) => Err(io::Error::from_raw_os_error(EIO)),
+        }
+    }
+}
+
+/// A disk over another that fails at the n-th operation which would change it.
+#[derive(Clone)]
+pub struct FaultyDisk {
+    below: Arc<dyn Disk>,
+    plan: Arc<Plan>,
+}
+
+struct FaultyFile {
+    below: Arc<dyn DiskFile>,
+    plan: Arc<Plan>,
+    path: PathBuf,
+    /// Length at the last sync.
+    synced: AtomicU64,
+}
+
+impl FaultyDisk {
+    pub fn new(below: Arc<dyn Disk>) -> Self {
+        Self { below, plan: Arc::default() }
+    }
+
+    /// From now on, counting from 0, the n-th operation fails.
+    pub fn fail_at(&self, n: u64, fault: Fault) {
+        self.plan.operations.store(0, Ordering::SeqCst);
+        self.plan.has_failed.store(false, Ordering::SeqCst);
+        self.plan.fail_at.store(n, Ordering::SeqCst);
+        self.plan.log.lock().unwrap().clear();
+        *self.plan.fault.lock().unwrap() = Some(fault);
+    }
+
+    pub fn heal(&self) {
+        *self.plan.fault.lock().unwrap() = None;
+    }
+
+    /// Whether the planned fault has happened.
+    pub fn has_failed(&self) -> bool {
+        self.plan.has_failed.load(Ordering::SeqCst)
+    }
+
+    /// Operations since the last [`FaultyDisk::fail_at`].
+    pub fn log(&self) -> Vec<String> {
+        self.plan.log.lock().unwrap().clone()
+    }
+
+    fn file(&self, path: &Path, below: Arc<dyn DiskFile>) -> io::Result<Arc<dyn DiskFile>> {
+        let synced = AtomicU64::new(below.identity()?.bytes);
+        Ok(Arc::new(FaultyFile { below, plan: Arc::clone(&self.plan), path: path.to_owned(), synced }))
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn open(&self, path: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
+        self.file(path, self.below.open(path, writable)?)
+    }
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.plan.check("create", path)?;
+        self.file(path, self.below.create(path)?)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.plan.check("rename", to)?;
+        self.below.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.plan.check("remove", path)?;
+        self.below.remove(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.below.list(path)
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.plan.check("create_dir", path)?;
+        self.below.create_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.plan.check("sync_dir", path)?;
+        self.below.sync_dir(path)
+    }
+    fn identity(&self, path: &Path) -> io::Result<Identity> {
+        self.below.identity(path)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.plan.check("link", to)?;
+        self.below.link(from, to)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        self.below.lock(path)
+    }
+}
+
+impl DiskFile for FaultyFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.below.read_at(buffer, offset)
+    }
+    fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        match self.plan.next("write", &self.path) {
+            None => self.below.write_vectored_at(buffers, offset),
+            Some(Fault::Torn(code)) => {
+                let all: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect();
+                self.below.write_vectored_at(&[IoSlice::new(&all[..all.len() / 2])], offset)?;
+                Err(io::Error::from_raw_os_error(code))
+            }
+            Some(Fault::Once(code) | Fault::Lasting(code)) => Err(io::Error::from_raw_os_error(code)),
+            Some(Fault::LostSync) => Err(io::Error::from_raw_os_error(EIO)),
+        }
+    }
+    fn identity(&self) -> io::Result<Identity> {
+        self.below.identity()
+    }
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.plan.check("cut", &self.path)?;
+        self.below.set_len(bytes)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        let synced = self.synced.load(Ordering::SeqCst);
+        match self.plan.next("sync", &self.path) {
+            None => {
+                self.below.sync_data()?;
+                self.synced.store(self.below.identity()?.bytes, Ordering::SeqCst);
+                Ok(())
+            }
+            Some(Fault::LostSync) => {
+                self.below.set_len(synced)?;
+                Err(io::Error::from_raw_os_error(EIO))
+            }
+            Some(Fault::Once(code) | Fault::Lasting(code) | Fault::Torn(code)) => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+    fn map(&self, bytes: u64) -> io::Result<Map> {
+        self.below.map(bytes)
+    }
+}
+
+/// A disk in memory that remembers what a power cut would leave: of each file what was last synced, of each folder the names it
+/// had when it was last synced.
+#[derive(Clone)]
+pub struct PowerDisk {
+    now: MemoryDisk,
+    kept: Arc<Mutex<Kept>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Every file there ever was, by inode: names may lose it, and a cut may bring an old name back.
+    files: BTreeMap<u64, Arc<dyn DiskFile>>,
+    names: BTreeMap<PathBuf, u64>,
+    contents: BTreeMap<u64, Vec<u8>>,
+    folders: Vec<PathBuf>,
+}
+
+struct PowerFile {
+    below: Arc<dyn DiskFile>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+impl PowerDisk {
+    pub fn new() -> Self {
+        Self { now: memory(), kept: Arc::default() }
+    }
+
+    fn file(&self, below: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        self.kept.lock().unwrap().files.insert(below.identity().unwrap().inode, Arc::clone(&below));
+        Arc::new(PowerFile { below, kept: Arc::clone(&self.kept) })
+    }
+
+    /// A disk as a power cut might leave it. What was synced is there. Of the rest, each name and each 512-byte sector may or
+    /// may not have reached the disk: the seed decides; seed 0 loses all of it.
+    pub fn after_power_cut(&self, seed: u64) -> MemoryDisk {
+        let disk = memory();
+        let kept = self.kept.lock().unwrap();
+        let luck = |parts: &[&[u8]]| {
+            let hash = blake3::hash(&[&seed.to_le_bytes()[..], &parts.concat()].concat());
+            seed > 0 && hash.as_bytes()[0] < [0, 30, 128, 220][(seed % 4) as usize]
+        };
+        for folder in &kept.folders {
+            disk.create_dir(folder).unwrap();
+        }
+        let mut names = kept.names.clone();
+        for folder in &kept.folders {
+            for name in self.now.list(folder).unwrap_or_default() {
+                let path = folder.join(name);
+                let Ok(file) = self.now.open(&path, false) else { continue };
+                let inode = file.identity().unwrap().inode;
+                if names.get(&path) != Some(&inode) && luck(&[b"name", path.to_str().unwrap().as_bytes()]) {
+                    names.insert(path, inode);
+                }
+            }
+            let gone = |path: &PathBuf| path.parent() == Some(folder) && self.now.identity(path).is_err();
+            names.retain(|path, _| !gone(path) || !luck(&[b"gone", path.to_str().unwrap().as_bytes()]));
+        }
+        for (path, inode) in names {
+            let mut bytes = kept.contents.get(&inode).cloned().unwrap_or_default();
+            let all = kept.files.get(&inode).map_or_else(Vec::new, |file| shoal_store::disk::read_to_end(&**file, 0).unwrap());
+            if luck(&[b"length", &inode.to_le_bytes()]) {
+                bytes.resize(all.len(), 0);
+            }
+            for (at, sector) in bytes.chunks_mut(512).enumerate() {
+                let from = all.get(at * 512..(at * 512 + sector.len()).min(all.len())).unwrap_or_default();
+                if luck(&[b"sector", &inode.to_le_bytes(), &at.to_le_bytes()]) {
+                    sector[..from.len()].copy_from_slice(from);
+                }
+            }
+            let file = disk.create(&path).unwrap();
+            shoal_store::disk::write_all_at(&*file, &mut [IoSlice::new(&bytes)], 0).unwrap();
+        }
+        disk
+    }
+}
+
+impl Disk for PowerDisk {
+    fn open(&self, path: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.file(self.now.open(path, writable)?))
+    }
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.file(self.now.create(path)?))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.now.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.now.remove(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        self.now.list(path)
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        // Folders are made once, with the store; that they last is tested by hand.
+        self.kept.lock().unwrap().folders.push(path.to_owned());
+        self.now.create_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.now.sync_dir(path)?;
+        let mut kept = self.kept.lock().unwrap();
+        kept.names.retain(|name, _| name.parent() != Some(path));
+        for name in self.now.list(path)? {
+            if let Ok(file) = self.now.open(&path.join(&name), false) {
+                kept.names.insert(path.join(name), file.identity()?.inode);
+            }
+        }
+        Ok(())
+    }
+    fn identity(&self, path: &Path) -> io::Result<Identity> {
+        self.now.identity(path)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.now.link(from, to)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        self.now.lock(path)
+    }
+}
+
+impl DiskFile for PowerFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.below.read_at(buffer, offset)
+    }
+    fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        self.below.write_vectored_at(buffers, offset)
+    }
+    fn identity(&self) -> io::Result<Identity> {
+        self.below.identity()
+    }
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.below.set_len(bytes)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        let bytes = shoal_store::disk::read_to_end(&*self.below, 0)?;
+        self.kept.lock().unwrap().contents.insert(self.below.identity()?.inode, bytes);
+        Ok(())
+    }
+    fn map(&self, bytes: u64) -> io::Result<Map> {
+        self.below.map(bytes)
+    }
+}
