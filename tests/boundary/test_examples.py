@@ -128,13 +128,15 @@ def run_command(page: Path, command: str, expected: list[str], environment: dict
     run = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         env=environment,
-        capture_output=True,
+        # As in a terminal: messages stand among the results.
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=120,
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    shown = f"{page.relative_to(ROOT)}: $ {command}\n{run.stdout}{run.stderr}"
+    shown = f"{page.relative_to(ROOT)}: $ {command}\n{run.stdout}"
     assert run.returncode == 0, f"exit code {run.returncode}: {shown}"
     if expected:
         printed = re.sub(r"[ \t]+", " ", run.stdout).strip()
