@@ -8,7 +8,6 @@ must hold exactly what it held before, and work on.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import os
 import pty
