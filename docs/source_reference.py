@@ -63,16 +63,19 @@ def members(owner: ast.ClassDef) -> Iterator[list[str]]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             name = node.target.id
             if not name.startswith("_"):
-                options = [f":type: {ast.unparse(node.annotation)}"]
+                # Not in the index: a field called `bytes` would be taken for the type.
+                options = [f":type: {ast.unparse(node.annotation)}", ":no-index:"]
                 yield fence("attribute", name, options, text_after(owner.body, position).splitlines(), 2)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             if node.name.startswith("_") or node.name in seen:
                 continue
+            marks = decorators(node)
+            if "overload" in marks:
+                continue
             seen.add(node.name)
             prose = (ast.get_docstring(node) or "").splitlines()
-            marks = decorators(node)
             if "property" in marks:
-                options = [f":type: {ast.unparse(node.returns)}"] if node.returns else []
+                options = [":no-index:", *([f":type: {ast.unparse(node.returns)}"] if node.returns else [])]
                 yield fence("property", node.name, options, prose, 2)
             else:
                 options = [":async:"] if isinstance(node, ast.AsyncFunctionDef) else []

@@ -1,4 +1,4 @@
-"""Runs the examples of README.md and docs/: what a page shows is what happens.
+"""Runs the examples of README.md, docs/ and docstrings: what they show is what happens.
 
 Each page runs from top to bottom in a folder of its own with an empty store. Blocks marked `python` are executed in one
 namespace per page; lines of `console` blocks that begin with `$` are run by bash, and what follows is their expected
@@ -7,6 +7,8 @@ output, where `…` stands for anything. `<!-- not run: why -->` just before a b
 
 from __future__ import annotations
 
+import ast
+import doctest
 import os
 import re
 import subprocess
@@ -153,3 +155,41 @@ def test_an_example_that_prints_something_else_fails(tmp_path: Path) -> None:
         run_command(page, "echo bafy123 13 name", ["bafy… 12 name"], environment)
     with pytest.raises(AssertionError, match="exit code 3"):
         run_command(page, "exit 3", [], environment)
+
+
+def docstrings(path: Path) -> list[tuple[str, str]]:
+    """Names and docstrings of a source that have examples in them, those of fields left out."""
+    found = []
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text and ">>> " in text:
+                found.append((getattr(node, "name", "module"), text))
+    return found
+
+
+def docstring_parameters() -> list[object]:
+    package = ROOT / "python" / "shoal"
+    sources = sorted([*package.rglob("*.py"), *package.rglob("*.pyi")])
+    return [
+        pytest.param(text, id=f"{source.relative_to(package).as_posix()}:{name}")
+        for source in sources
+        for name, text in docstrings(source)
+    ]
+
+
+@pytest.mark.parametrize("text", docstring_parameters())
+def test_the_examples_of_a_docstring_do_what_they_say(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shoal
+
+    monkeypatch.chdir(tmp_path)
+    # Examples name a folder that a reader has; here each has its own.
+    text = text.replace("/tmp/shoal-example", str(tmp_path / "example"))
+    everything = {name: getattr(shoal, name) for name in shoal.__all__}
+    example = doctest.DocTestParser().get_doctest(text, {"shoal": shoal, **everything}, "docstring", None, None)
+    failures, tried = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
+    assert tried > 0
+    assert failures == 0

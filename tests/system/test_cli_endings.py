@@ -41,7 +41,7 @@ def test_an_absent_cid_ends_with_3(shoal, words) -> None:
 
 
 @pytest.mark.parametrize("words", EVERY_READER, ids=" ".join)
-@pytest.mark.parametrize("text", ["nope", "", "bafkrei", f"{ABSENT}\x1b[31m", "/ipfs/", "Qm" + "1" * 44])
+@pytest.mark.parametrize("text", ["nope", "", "bafkrei", f"{ABSENT}\x1b[31m", "/ipfs/", "Qm" + "0" * 44])
 def test_a_malformed_cid_ends_with_2_and_is_not_obeyed_by_the_terminal(shoal, words, text) -> None:
     run = shoal(*words, text, code=2)
     assert run.errors.startswith("shoal: ")

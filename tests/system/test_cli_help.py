@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import statistics
 import subprocess
-import time
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
 from shoal.cli.app import program
+from shoal.config import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,8 +72,8 @@ def test_completion_knows_commands_and_options(shoal, shell) -> None:
     script.write_text(shoal("completion", shell).out)
     if shell == "bash":
         text = (
-            "source ./completion; COMP_WORDS=(shoal ver); COMP_CWORD=1; _shoal_completion; echo ${COMPREPLY[@]};"
-            "COMP_WORDS=(shoal add --chu); COMP_CWORD=2; _shoal_completion; echo ${COMPREPLY[@]}"
+            "source ./completion; COMP_WORDS=(shoal ver); COMP_CWORD=1; _shoal_completion shoal; echo ${COMPREPLY[@]};"
+            "COMPREPLY=(); COMP_WORDS=(shoal add --chu); COMP_CWORD=2; _shoal_completion shoal; echo ${COMPREPLY[@]}"
         )
     elif shell == "zsh":
         text = (
@@ -90,25 +92,57 @@ def test_completion_knows_commands_and_options(shoal, shell) -> None:
 
 
 def test_the_version_is_told_at_once(shoal) -> None:
-    """Within 150 ms on an idle machine; the median of several runs, and room for a busy one."""
+    """Within 150 ms on an idle machine. Counted in processor time, so that a busy machine tells the same."""
     shoal("--version")
-    times = []
-    for _ in range(9):
-        begun = time.perf_counter()
-        assert shoal.start("--version", stdout=subprocess.DEVNULL).wait() == 0
-        times.append(time.perf_counter() - begun)
-    assert min(times) < 0.150, f"best {min(times):.3f} s, median {statistics.median(times):.3f} s"
+    seconds = []
+    for _ in range(5):
+        process = shoal.start("--version", stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        seconds.append(used.ru_utime + used.ru_stime)
+    assert min(seconds) < 0.150, f"{min(seconds):.3f} s"
+
+
+def modules_after(shoal, *words: str) -> set[str]:
+    """The modules that one run of the program has imported."""
+    text = (
+        f"import sys; from shoal.cli import main; main({list(words)!r}); print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", text], cwd=shoal.folder, env=shoal.environment, capture_output=True, check=True
+    )
+    return set(run.stderr.decode().split())
 
 
 def test_the_version_needs_neither_click_nor_rich(shoal) -> None:
-    run = shoal.script("PYTHONVERBOSE= PYTHONPROFILEIMPORTTIME=1 shoal --version")
-    modules = {line.rpartition("|")[2].strip() for line in run.errors.splitlines()}
-    assert "shoal" in modules
-    assert not modules & {"click", "rich", "anyio", "msgspec", "tomllib", "json"}
+    modules = modules_after(shoal, "--version")
+    assert "shoal._core" in modules
+    assert not modules & {"click", "rich", "anyio", "asyncio", "msgspec", "tomllib", "shoal.cli.app"}
 
 
 def test_a_plain_command_imports_neither_rich_nor_anyio(shoal, photos) -> None:
-    run = shoal.script("PYTHONPROFILEIMPORTTIME=1 shoal add notes.txt")
-    modules = {line.rpartition("|")[2].strip() for line in run.errors.splitlines()}
+    modules = modules_after(shoal, "add", "notes.txt")
     assert "shoal.cli.add" in modules
     assert not modules & {"rich", "anyio", "asyncio", "shoal.cli.demo", "shoal.cli.bench"}
+
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+
+
+def test_the_reference_page_has_the_help_of_every_command(shoal) -> None:
+    """The page is written by hand down to its mark; SHOAL_UPDATE_HELP=1 writes the rest of it anew."""
+    mark = "<!-- Below: the help of every command, as `shoal COMMAND --help` prints it. -->\n"
+    head, found, _ = REFERENCE.read_text().partition(mark)
+    assert found
+    sections = [f"\n### shoal {' '.join(words)}\n\n```text\n{shoal(*words, '--help').out}```\n" for words, _ in ALL]
+    if os.environ.get("SHOAL_UPDATE_HELP"):
+        REFERENCE.write_text(head + mark + "".join(sections))
+    assert REFERENCE.read_text() == head + mark + "".join(sections)
+
+
+def test_the_reference_page_names_every_setting_and_variable() -> None:
+    text = REFERENCE.read_text()
+    for key in KEYS.values():
+        assert f"`{key.name}`" in text
+        assert all(f"`{variable}`" in text for variable in key.environment)

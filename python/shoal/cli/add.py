@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shoal import Profile
-from shoal.cli.app import Session, command, is_piped, pass_session, progress_option, standard_input
+from shoal.cli.command import command, progress_option
 from shoal.cli.output import plain, printable
 from shoal.cli.progress import shown
+from shoal.cli.session import Session, pass_session
+from shoal.cli.stream import is_piped, standard_input
 from shoal.errors import InvalidInput
 
 if TYPE_CHECKING:

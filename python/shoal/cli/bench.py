@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import click
 
 from shoal import CID, Profile, Store, _core
-from shoal.cli.app import Session, byte_count, command, pass_session
+from shoal.cli.command import byte_count, command
 from shoal.cli.measure import Row, Scratch, copy_file, scratch, table, thread_count, timed, write_input
 from shoal.cli.output import human_bytes
+from shoal.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

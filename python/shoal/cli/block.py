@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.app import FAILED, NOT_FOUND, OK, Family, Session, pass_session, standard_input, standard_output
+from shoal.cli.command import Family
+from shoal.cli.ending import FAILED, NOT_FOUND, OK
 from shoal.cli.output import cid_record, printable, printable_line
+from shoal.cli.session import Session, pass_session
+from shoal.cli.stream import standard_input, standard_output
 from shoal.errors import InvalidInput, NotFound, ShoalError
 
 if TYPE_CHECKING:

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from shoal import CID
-from shoal.cli.app import FAILED, OK, Family, Session, is_piped, pass_session
+from shoal.cli.command import Family
+from shoal.cli.ending import FAILED, OK
 from shoal.cli.output import printable, printable_line
+from shoal.cli.session import Session, pass_session
+from shoal.cli.stream import is_piped
 from shoal.errors import InvalidCID, ShoalError
 
 if TYPE_CHECKING:
@@ -162,7 +165,9 @@ def _bare(text: str) -> str:
 
 def _written(text: str, form: str, version: int | None, code: int | None, base: str | None) -> str:
     found = CID(_bare(text))
-    base = base or _base_of(text, found)
+    if version == 0 and base not in (None, "base58btc"):
+        raise click.UsageError(f"CIDs of version 0 are written in base58btc only, not in {base}: leave out -b or -v")
+    base = "base58btc" if version == 0 else base or _base_of(text, found)
     if code is not None and code != found.codec_code:
         found = CID(b"\x01" + _varint(code) + found.multihash)
     if version == 0:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import click
 from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
-from shoal.cli.app import COMPLETE_VARIABLE, Session, command, pass_session, program
+from shoal.cli.app import COMPLETE_VARIABLE, program
+from shoal.cli.command import command
+from shoal.cli.session import Session, pass_session
 
 _SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import click
 
-from shoal.cli.app import Family, Session, pass_session
+from shoal.cli.command import Family
 from shoal.cli.output import printable
+from shoal.cli.session import Session, pass_session
 from shoal.config import key_named, toml_value, write
 
 
@@ -50,7 +51,9 @@ def get(session: Session, key: str, origin: bool) -> None:
 
 
 @config.command(
-    "set", examples=["shoal config set add.profile unixfs-v1-2025", "shoal config set store.lock_wait_seconds 5"]
+    "set",
+    context_settings={"ignore_unknown_options": True},  # so that a negative number is a value
+    examples=["shoal config set add.profile unixfs-v1-2025", "shoal config set store.lock_wait_seconds 5"],
 )
 @click.argument("key")
 @click.argument("value")

@@ -10,10 +10,12 @@ import sys
 import click
 
 from shoal import CID, DagStat, Imported, Store, dag_encode
-from shoal.cli.app import Family, Session, is_piped, pass_session, progress_option, standard_input, standard_output
 from shoal.cli.block import inputs
+from shoal.cli.command import Family, progress_option
 from shoal.cli.output import cid_record, columns, human_bytes
 from shoal.cli.progress import shown
+from shoal.cli.session import Session, pass_session
+from shoal.cli.stream import is_piped, standard_input, standard_output
 
 
 @click.group("dag", cls=Family)

@@ -14,9 +14,10 @@ from pathlib import Path
 import click
 
 from shoal import CID, Added, Store, _core
-from shoal.cli.app import Session, byte_count, command, pass_session
+from shoal.cli.command import byte_count, command
 from shoal.cli.measure import Row, Scratch, copy_file, copy_tree, scratch, table, thread_count, timed, write_input
 from shoal.cli.output import human_bytes, printable_line
+from shoal.cli.session import Session, pass_session
 from shoal.errors import Damaged
 
 # The input, its store, and either what is read back or a second store to damage.

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import click
 
-from shoal.cli.app import Session, command, pass_session, progress_option, standard_output
+from shoal.cli.command import command, progress_option
 from shoal.cli.output import printable
 from shoal.cli.progress import shown
+from shoal.cli.session import Session, pass_session
+from shoal.cli.stream import standard_output
 
 
 @command(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.app import Session, command, pass_session
+from shoal.cli.command import command
 from shoal.cli.output import columns, plain, printable
+from shoal.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

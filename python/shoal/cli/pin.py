@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.app import Family, Session, pass_session
+from shoal.cli.command import Family
 from shoal.cli.output import printable
+from shoal.cli.session import Session, pass_session
 from shoal.errors import NotPinned
 
 if TYPE_CHECKING:

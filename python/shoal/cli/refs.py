@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.app import Session, command, pass_session
+from shoal.cli.command import command
 from shoal.cli.output import printable
+from shoal.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.app import DAMAGED, OK, Family, Session, command, pass_session, progress_option
+from shoal.cli.command import Family, command, progress_option
+from shoal.cli.ending import DAMAGED, OK
 from shoal.cli.output import columns, human_bytes, printable
 from shoal.cli.progress import shown
+from shoal.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from shoal import StoreStat, VerifyReport

@@ -43,19 +43,14 @@ impl<'py> FromPyObject<'_, 'py> for AnyCid {
 /// The codec of that name or number.
 pub fn codec_named(py: Python<'_>, name: &str) -> PyResult<u64> {
     codec::from_name(name).ok_or_else(|| {
-        raise(
-            py,
-            Class::UnsupportedCodec,
-            "no such codec; known are raw, dag-pb, dag-cbor, dag-json, cbor, json, and numbers as in 0x55",
-            &[],
-        )
+        raise(py, Class::UnsupportedCodec, "no such codec; known are raw, dag-pb, dag-cbor, dag-json, cbor, json, and numbers as in 0x55")
     })
 }
 
 /// The hash of that name.
 pub fn hash_named(py: Python<'_>, name: &str) -> PyResult<Hash> {
     Hash::from_name(name)
-        .ok_or_else(|| raise(py, Class::UnsupportedHash, "no such hash; known are blake3, sha2-256, sha2-512 and identity", &[]))
+        .ok_or_else(|| raise(py, Class::UnsupportedHash, "no such hash; known are blake3, sha2-256, sha2-512 and identity"))
 }
 
 /// A multicodec's name, or its number as text.

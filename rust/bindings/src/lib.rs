@@ -4,13 +4,21 @@
 //! some tens of microseconds, and no lock is held while attached; buffers that Python may change are copied first; everything
 //! raised is a class of `shoal.errors`. Long operations run as `operation.rs` says, so that Ctrl-C always works.
 
+mod add;
 mod block;
 mod buffer;
 mod cid;
 mod dag;
 mod error;
+mod file;
+mod get;
+mod list;
+mod operation;
 mod path;
+mod pin;
 mod profile;
+mod put;
+mod store;
 mod value;
 
 /// The Rust core of Shoal. Typed and described in `_core.pyi`.
@@ -23,9 +31,17 @@ mod _core {
     #[pymodule_export]
     use crate::dag::{dag_decode, dag_encode};
     #[pymodule_export]
+    use crate::file::File;
+    #[pymodule_export]
+    use crate::list::EntryBatches;
+    #[pymodule_export]
+    use crate::operation::Operation;
+    #[pymodule_export]
     use crate::path::Path;
     #[pymodule_export]
     use crate::profile::Profile;
+    #[pymodule_export]
+    use crate::store::Store;
     use pyo3::prelude::*;
 
     #[pymodule_init]

@@ -39,7 +39,7 @@ fn named(py: Python<'_>, name: &str) -> PyResult<unixfs::Profile> {
             .and_then(|difflib| difflib.call_method1("get_close_matches", (name, NAMES, 1, 0.3))?.extract::<Vec<String>>())
             .unwrap_or_default();
         let suggestion = near.first().map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        raise(py, Class::UnknownProfile, &format!("no profile has that name{suggestion} There are {}", NAMES.join(", ")), &[])
+        raise(py, Class::UnknownProfile, &format!("no profile has that name{suggestion} There are {}", NAMES.join(", ")))
     })
 }
 

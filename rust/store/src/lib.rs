@@ -33,6 +33,6 @@ pub use block::Block;
 pub use error::{Error, Result};
 pub use meta::{PIN_NAME_BYTES_MAX, Pin, PinKind};
 pub use operation::{Operation, Progress};
-pub use recover::RecoveryReport;
+pub use recover::{FORMAT_VERSION, RecoveryReport};
 pub use session::{PutCount, Session};
 pub use store::{Entries, Options, PackStat, Stat, Store, StoredBlock};

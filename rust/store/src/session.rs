@@ -651,7 +651,7 @@ impl Session {
         }
         gate.is_exclusive = true;
         drop(gate);
-        self.forget(&mut locked(&self.work));
+        self.forget(&locked(&self.work));
         self.inner.roll_back();
         true
     }

@@ -43,6 +43,8 @@ pub(super) struct Segments {
     segment_bytes: usize,
     /// Read, but not cut yet.
     rest: Vec<u8>,
+    /// Whether anything was cut before.
+    has_begun: bool,
 }
 
 impl Segments {
@@ -52,7 +54,7 @@ impl Segments {
             Chunker::Size(n) => n as usize * segment_chunks(profile, n as usize),
             _ => SEGMENT_BYTES,
         };
-        Self { cutter: profile.chunker.cutter(), segment_bytes: wanted.max(2 * chunk_bytes_max), rest: Vec::new() }
+        Self { cutter: profile.chunker.cutter(), segment_bytes: wanted.max(2 * chunk_bytes_max), rest: Vec::new(), has_begun: false }
     }
 
     /// The next segment: its bytes, the lengths of its chunks, and whether it is the last. An empty stream is one empty chunk.
@@ -68,11 +70,12 @@ impl Segments {
             cuts.push(length);
             at += length;
         }
-        if at_end && cuts.is_empty() {
+        if at_end && cuts.is_empty() && !self.has_begun {
             cuts.push(0);
         }
+        self.has_begun = true;
         self.rest = buffer.split_off(at);
-        // A stream that ends exactly with a segment is noticed by the next read, which then has nothing to cut.
+        // A stream that ends exactly with a segment is noticed by the next read, which then has nothing to cut: no chunk, not an empty one.
         Ok((buffer, cuts, at_end))
     }
 }
@@ -87,6 +90,31 @@ fn fill(input: &mut (impl Read + ?Sized), buffer: &mut [u8], held: usize) -> io:
             Ok(n) => used += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream of exactly one segment once got an empty chunk at its end, and so another CID than the same file.
+    #[test]
+    fn a_stream_that_ends_with_a_segment_has_no_empty_chunk() {
+        let profile = Profile::unixfs_v1_2025();
+        let segment_bytes = Segments::new(&profile).segment_bytes;
+        for (bytes, chunks) in [(0, 1), (1, 1), (segment_bytes - 1, segment_bytes >> 20), (segment_bytes, segment_bytes >> 20)] {
+            let data = vec![7; bytes];
+            let (mut input, mut segments) = (data.as_slice(), Segments::new(&profile));
+            let mut cut = Vec::new();
+            loop {
+                let (_, cuts, last) = segments.next(&mut input).unwrap();
+                cut.extend(cuts);
+                if last {
+                    break;
+                }
+            }
+            assert_eq!((cut.len(), cut.iter().sum::<usize>()), (chunks, bytes));
         }
     }
 }

@@ -321,30 +321,30 @@ fn is_log_sound(inner: &Inner, pack: &Pack) -> bool {
 
 /// Compares merged indexes with those of the packs, which were compared with the packs.
 fn check_merged(inner: &Inner) -> Result<bool> {
-    let is_sound = inner.look_up(|state| {
-        for merged in &state.merged {
+    let unsound = inner.look_up(|state| {
+        for (at, merged) in state.merged.iter().map(|merged| &merged.index).enumerate() {
             let mut slots: HashMap<u32, u64> = HashMap::new();
             for slot in 0..merged.len() {
-                let entry = merged.entry(slot).map_err(|BadPage| BadIndex::Merged)?;
+                let entry = merged.entry(slot).map_err(|BadPage| BadIndex::Merged(at))?;
                 let Some(sealed) = state.sealed(entry.pack) else { continue };
                 let indexed = sealed.index.entry(u64::from(entry.slot)).map_err(|BadPage| BadIndex::Pack(entry.pack))?;
                 if !indexed.key.starts_with(&entry.prefix.to_be_bytes()) {
-                    return Ok(false);
+                    return Ok(Some(at));
                 }
                 *slots.entry(entry.pack).or_default() += 1;
             }
             let is_whole =
                 |pack: &u32| state.sealed(*pack).is_none_or(|sealed| slots.get(pack).copied().unwrap_or(0) == sealed.index.len());
             if !merged.packs.iter().all(is_whole) {
-                return Ok(false);
+                return Ok(Some(at));
             }
         }
-        Ok(true)
+        Ok(None)
     })?;
-    if !is_sound {
-        inner.mend(BadIndex::Merged, false)?;
+    if let Some(at) = unsound {
+        inner.mend(BadIndex::Merged(at), false)?;
     }
-    Ok(is_sound)
+    Ok(unsound.is_none())
 }
 
 /// The keys of damaged blocks that have no sound copy elsewhere.
