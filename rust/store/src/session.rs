@@ -651,7 +651,8 @@ impl Session {
         }
         gate.is_exclusive = true;
         drop(gate);
-        self.forget(&locked(&self.work));
+        let done = std::mem::take(&mut *locked(&self.work));
+        self.forget(&done);
         self.inner.roll_back();
         true
     }

@@ -1,5 +1,5 @@
 //! Walks: order, each block once, bounded work, and what is missing named.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod dags;
 

@@ -1,5 +1,5 @@
 //! What the tests of walks, pins, collection and archives share: small DAGs, and a slow, plain walk to compare with.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of this")]
 
 use proptest::prelude::*;
