@@ -185,12 +185,14 @@ def docstring_parameters() -> list[object]:
 def test_the_examples_of_a_docstring_do_what_they_say(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import anyio
+
     import shoal
 
     monkeypatch.chdir(tmp_path)
     # Examples name a folder that a reader has; here each has its own.
     text = text.replace("/tmp/shoal-example", str(tmp_path / "example"))
-    everything = {name: getattr(shoal, name) for name in shoal.__all__}
+    everything = {"anyio": anyio, **{name: getattr(shoal, name) for name in shoal.__all__}}
     example = doctest.DocTestParser().get_doctest(text, {"shoal": shoal, **everything}, "docstring", None, None)
     failures, tried = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
     assert tried > 0
