@@ -53,7 +53,7 @@ def profile_of(
     Implied, as with Kubo: another hash than SHA-256 makes CIDs version 1; naming version 1 makes leaves raw and
     version 0 makes them dag-pb, unless the flags say so themselves; kept modes and times need dag-pb leaves.
     """
-    changes: dict[str, object] = {}
+    changes: dict[str, Any] = {}
     hash_used = hash_name.lower() if hash_name is not None else base.hash
     version = base.cid_version if cid_version is None else cid_version
     if hash_used != "sha2-256" and version == 0:
