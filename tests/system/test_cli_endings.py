@@ -88,7 +88,7 @@ def test_an_unreadable_file_and_a_missing_one_end_with_1(shoal, photos) -> None:
     shoal("add", "no-such", code=1)
     shoal("block", "put", "no-such", code=1)
     shoal("dag", "import", "no-such.car", code=1)
-    shoal("add", "--ignore-rules-path", "no-such", "photos", code=1)
+    shoal("add", "--ignore-rules-path", "no-such", "photos", code=2)
     if os.geteuid() != 0:  # root reads everything
         (photos / "sea.txt").chmod(0)
         assert "sea.txt" in shoal("add", "photos", code=1).errors
