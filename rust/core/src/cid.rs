@@ -228,7 +228,9 @@ impl Cid {
         match inline.get_mut(..bytes.len()) {
             Some(room) => {
                 room.copy_from_slice(bytes);
-                Self(Repr::Inline { len: bytes.len() as u8, bytes: inline })
+                #[expect(clippy::cast_possible_truncation, reason = "it fits in INLINE_BYTES_MAX")]
+                let len = bytes.len() as u8;
+                Self(Repr::Inline { len, bytes: inline })
             }
             None => Self(Repr::Heap(bytes.into())),
         }

@@ -3,10 +3,13 @@
 //! Whose fault it is can be read off the variant: the caller's (`BlockTooLarge`, `UnsupportedHash`, `ReadOnly`), the disk's
 //! (`Io`, `Full`, `Damaged`), another process's (`Locked`), or nobody's (`NotFound`, `Cancelled`).
 
+use crate::meta::PIN_NAME_BYTES_MAX;
 use shoal_core::Cid;
-use shoal_core::limits::BLOCK_BYTES_MAX;
+use shoal_core::car::CarError;
+use shoal_core::limits::{BLOCK_BYTES_MAX, DAG_DEPTH_MAX};
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// The result of everything in this crate.
@@ -87,6 +90,146 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file or folder to add could not be read.
+    Source {
+        /// What failed, as in "cannot open".
+        what: &'static str,
+        /// Which one.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file became shorter while it was being added.
+    SourceChanged {
+        /// Which one.
+        path: PathBuf,
+    },
+    /// Something to add is neither file, directory nor symbolic link.
+    SourceKind {
+        /// Which one.
+        path: PathBuf,
+    },
+    /// Following links led back into a directory that is being added.
+    SourceCycle {
+        /// The link that closes the circle.
+        path: PathBuf,
+    },
+    /// A stream to add could not be read.
+    Stream(io::Error),
+    /// A rule for leaving files out is malformed.
+    IgnoreRule(String),
+    /// Options that contradict each other.
+    Options(String),
+    /// A directory cannot hold this entry.
+    Entry {
+        /// The directory's path, with a slash at its end.
+        folder: Vec<u8>,
+        /// The entry's name.
+        name: Vec<u8>,
+        /// Why.
+        reason: String,
+    },
+    /// A file or folder to write could not be written.
+    Export {
+        /// What failed, as in "cannot make the file".
+        what: &'static str,
+        /// Which one.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Writing content to a file, pipe or socket failed.
+    Output(io::Error),
+    /// The target of a get is there already.
+    TargetExists {
+        /// Which one.
+        path: PathBuf,
+    },
+    /// The target of a get has no name of its own, as `/` or `..`.
+    TargetName {
+        /// Which one.
+        path: PathBuf,
+    },
+    /// A directory from elsewhere holds an entry that must not be written.
+    UnsafeEntry {
+        /// The folder it would be written to.
+        folder: PathBuf,
+        /// The entry's name.
+        name: Vec<u8>,
+        /// What is unsafe about it.
+        why: &'static str,
+    },
+    /// A file was asked for, and the CID is something else.
+    NotAFile {
+        /// The CID.
+        cid: Cid,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A directory was asked for, and the CID is something else.
+    NotADirectory {
+        /// The CID.
+        cid: Cid,
+    },
+    /// A directory has no entry of that name.
+    NoSuchName {
+        /// The directory.
+        cid: Cid,
+        /// The name.
+        name: Vec<u8>,
+    },
+    /// A parent's word about the size of a child is not true.
+    WrongSize {
+        /// The child.
+        cid: Cid,
+        /// Content bytes its parent says it has.
+        claimed: u64,
+        /// Content bytes it has.
+        found: u64,
+    },
+    /// A DAG is deeper than any honest one.
+    DagTooDeep {
+        /// Where it was given up.
+        cid: Cid,
+    },
+    /// A DAG is not whole: a block under a root cannot be had.
+    InDag {
+        /// The root.
+        root: Cid,
+        /// The node that links to the block.
+        parent: Cid,
+        /// Which block, and why.
+        source: Box<Self>,
+    },
+    /// A DAG has more blocks than the caller wanted to walk.
+    TooManyBlocks {
+        /// The root.
+        root: Cid,
+        /// The caller's limit.
+        blocks_max: u64,
+    },
+    /// An archive is cut or malformed.
+    Archive(CarError),
+    /// A block of an archive does not match its CID.
+    ArchiveBlock {
+        /// What it says it is.
+        cid: Cid,
+    },
+    /// A direct pin was asked for where a recursive one is.
+    AlreadyPinned {
+        /// The CID.
+        cid: Cid,
+    },
+    /// There is no pin to remove.
+    NotPinned {
+        /// The CID.
+        cid: Cid,
+    },
+    /// The name of a pin is too long.
+    PinName {
+        /// Its length in bytes.
+        bytes: usize,
+    },
     /// The caller asked to stop.
     Cancelled,
 }
@@ -104,9 +247,6 @@ impl Error {
     /// The same error once more, for each of several callers who shared the failing operation.
     pub(crate) fn duplicate(&self) -> Self {
         match self {
-            Self::NotFound { cid } => Self::NotFound { cid: cid.clone() },
-            Self::Damaged { cid, pack, offset } => Self::Damaged { cid: cid.clone(), pack: *pack, offset: *offset },
-            Self::DamagedSection { pack, offset } => Self::DamagedSection { pack: *pack, offset: *offset },
             Self::Io { what, path, source } => {
                 let source = match source.raw_os_error() {
                     Some(code) => io::Error::from_raw_os_error(code),
@@ -115,16 +255,9 @@ impl Error {
                 Self::Io { what, path: path.clone(), source }
             }
             Self::Full { path } => Self::Full { path: path.clone() },
-            Self::Locked { pid } => Self::Locked { pid: *pid },
             Self::Poisoned => Self::Poisoned,
-            Self::ReadOnly => Self::ReadOnly,
-            Self::Forked => Self::Forked,
-            Self::NoStore { path } => Self::NoStore { path: path.clone() },
-            Self::Format(text) => Self::Format(text.clone()),
-            Self::BlockTooLarge { cid, bytes } => Self::BlockTooLarge { cid: cid.clone(), bytes: *bytes },
-            Self::UnsupportedHash { cid } => Self::UnsupportedHash { cid: cid.clone() },
-            Self::Dag { cid, reason } => Self::Dag { cid: cid.clone(), reason: reason.clone() },
-            Self::Cancelled => Self::Cancelled,
+            // A commit fails in no other way; if it did, its words are still true for everybody who waited for it.
+            other => Self::Format(other.to_string()),
         }
     }
 }
@@ -142,7 +275,7 @@ impl fmt::Display for Error {
             Self::DamagedSection { pack, offset } => {
                 write!(f, "pack {pack} is damaged at byte {offset}; `verify` says which blocks are hurt")
             }
-            Self::Io { what, path, source } => write!(f, "{what} {}: {source}", path.display()),
+            Self::Io { what, path, source } => write!(f, "{what} {}: {source}", Shown(path.as_os_str().as_bytes())),
             Self::Full { path } => {
                 write!(f, "no space left on the disk for {}; free some and try again (what was acknowledged is safe)", path.display())
             }
@@ -166,6 +299,55 @@ impl fmt::Display for Error {
                 )
             }
             Self::Dag { cid, reason } => write!(f, "block {cid}: {reason}"),
+            Self::Source { what, path, source } => write!(f, "{what} {}: {source}", Shown(path.as_os_str().as_bytes())),
+            Self::SourceChanged { path } => {
+                write!(
+                    f,
+                    "{} became shorter while it was being added; add it again when nobody writes to it",
+                    Shown(path.as_os_str().as_bytes())
+                )
+            }
+            Self::SourceKind { path } => {
+                write!(
+                    f,
+                    "{} is neither file, directory nor symbolic link; leave it out with an ignore rule",
+                    Shown(path.as_os_str().as_bytes())
+                )
+            }
+            Self::SourceCycle { path } => {
+                write!(
+                    f,
+                    "{} leads back into a directory that is being added; add it without following links",
+                    Shown(path.as_os_str().as_bytes())
+                )
+            }
+            Self::Stream(source) => write!(f, "cannot read the input: {source}"),
+            Self::IgnoreRule(reason) => write!(f, "bad ignore rule: {reason}"),
+            Self::Options(reason) => f.write_str(reason),
+            Self::Entry { folder, name, reason } => write!(f, "{}{}: {reason}", Shown(folder), Shown(name)),
+            Self::Export { what, path, source } => write!(f, "{what} {}: {source}", Shown(path.as_os_str().as_bytes())),
+            Self::Output(source) => write!(f, "cannot write the output: {source}"),
+            Self::TargetExists { path } => {
+                write!(f, "{} is there already; remove it, choose another name, or use force", Shown(path.as_os_str().as_bytes()))
+            }
+            Self::TargetName { path } => write!(f, "{} cannot be the target: name a file or folder", Shown(path.as_os_str().as_bytes())),
+            Self::UnsafeEntry { folder, name, why } => {
+                write!(f, "refused to write {:?} into {}: {why}", Shown(name).to_string(), Shown(folder.as_os_str().as_bytes()))
+            }
+            Self::NotAFile { cid, kind } => write!(f, "{cid} is {kind}, not a file"),
+            Self::NotADirectory { cid } => write!(f, "{cid} is not a directory"),
+            Self::NoSuchName { cid, name } => write!(f, "directory {cid} has no entry {:?}", Shown(name).to_string()),
+            Self::WrongSize { cid, claimed, found } => {
+                write!(f, "block {cid} holds {found} bytes of content where its parent says {claimed}: the file is malformed")
+            }
+            Self::DagTooDeep { cid } => write!(f, "the DAG is too deep at {cid} ({DAG_DEPTH_MAX} levels are the most)"),
+            Self::InDag { root, parent, source } => write!(f, "the DAG of {root} is not whole: {source} (linked from {parent})"),
+            Self::TooManyBlocks { root, blocks_max } => write!(f, "the DAG of {root} has more than {blocks_max} blocks"),
+            Self::Archive(reason) => write!(f, "{reason}; nothing was imported"),
+            Self::ArchiveBlock { cid } => write!(f, "the archive holds other bytes than {cid} says; nothing was imported"),
+            Self::AlreadyPinned { cid } => write!(f, "{cid} is pinned recursively already; remove that pin to pin it directly"),
+            Self::NotPinned { cid } => write!(f, "{cid} is not pinned (a block under a recursive pin has none of its own)"),
+            Self::PinName { bytes } => write!(f, "the pin's name has {bytes} bytes; at most {PIN_NAME_BYTES_MAX} are allowed"),
             Self::Cancelled => f.write_str("stopped on request"),
         }
     }
@@ -174,8 +356,57 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::Io { source, .. } | Self::Source { source, .. } | Self::Export { source, .. } => Some(source),
+            Self::Stream(source) | Self::Output(source) => Some(source),
+            Self::InDag { source, .. } => Some(source),
+            Self::Archive(source) => Some(source),
             _ => None,
         }
+    }
+}
+
+impl Error {
+    /// A file or folder to add that could not be read.
+    pub(crate) fn source(what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Source { what, path: path.to_owned(), source }
+    }
+
+    /// A block that is not the UnixFS node its place asks for.
+    pub(crate) fn unixfs(cid: &Cid, reason: impl fmt::Display) -> Self {
+        Self::Dag { cid: cid.clone(), reason: reason.to_string() }
+    }
+
+    /// An entry that a directory cannot hold.
+    pub(crate) fn entry(folder: &[u8], name: &[u8], reason: impl fmt::Display) -> Self {
+        Self::Entry { folder: folder.to_vec(), name: name.to_vec(), reason: reason.to_string() }
+    }
+}
+
+impl From<CarError> for Error {
+    fn from(e: CarError) -> Self {
+        Self::Archive(e)
+    }
+}
+
+impl From<shoal_core::unixfs::profile::ProfileError> for Error {
+    fn from(e: shoal_core::unixfs::profile::ProfileError) -> Self {
+        Self::Options(e.to_string())
+    }
+}
+
+/// Bytes of a path or name as a person may see them: no control characters, nothing that is not text.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in self.0.utf8_chunks() {
+            for character in part.valid().chars() {
+                if character.is_control() { write!(f, "{}", character.escape_default())? } else { write!(f, "{character}")? }
+            }
+            for byte in part.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
     }
 }

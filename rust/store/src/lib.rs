@@ -6,21 +6,35 @@
 //! The rule it keeps: no bytes leave it unchecked, and nothing is acknowledged before it is on the disk.
 //! Formats: docs/formats/.
 
+pub mod archive;
 pub mod block;
+pub mod collect;
+pub mod directory;
 pub mod disk;
 pub mod error;
+pub mod export;
 mod index;
+pub mod ingest;
 pub mod memory_disk;
 mod merge;
 mod meta;
+pub mod object;
+pub mod operation;
+pub mod output;
 mod pack;
+pub mod pinning;
+mod queue;
+pub mod read;
 mod recover;
 mod session;
 mod store;
+pub mod verify;
+pub mod walk;
 
 pub use block::Block;
 pub use error::{Error, Result};
 pub use meta::{PIN_NAME_BYTES_MAX, Pin, PinKind};
-pub use recover::RecoveryReport;
+pub use operation::{Operation, Progress};
+pub use recover::{FORMAT_VERSION, RecoveryReport};
 pub use session::{PutCount, Session};
 pub use store::{Entries, Options, PackStat, Stat, Store, StoredBlock};

@@ -182,7 +182,7 @@ impl LogEnd {
     }
 
     /// Reads one group from the front of `bytes`: its entries, the pack's length after it, and the end after it.
-    fn read_group(self, bytes: &[u8]) -> Option<(impl Iterator<Item = Entry>, u64, Self)> {
+    pub fn read_group(self, bytes: &[u8]) -> Option<(impl Iterator<Item = Entry>, u64, Self)> {
         let (count, rest) = bytes.split_first_chunk::<4>()?;
         let (length, rest) = rest.split_first_chunk::<8>()?;
         let (sum, rest) = rest.split_first_chunk::<8>()?;

@@ -39,6 +39,8 @@ pub struct RecoveryReport {
 
 const FORMAT_NAME: &str = "SHOAL";
 const FORMAT_TEXT: &str = "shoal store\nversion 1\n";
+/// Version of the store's format, as its file `SHOAL` says it.
+pub const FORMAT_VERSION: u32 = 1;
 /// Bytes rewritten or copied at a time.
 const STEP_BYTES: u64 = 4 * 1024 * 1024;
 

@@ -32,10 +32,19 @@ pub struct PutCount {
 #[derive(Default)]
 pub(crate) struct Gate {
     sessions: usize,
+    /// Sessions opened so far.
+    opened: u64,
     is_exclusive: bool,
     lock: Option<Box<dyn Send>>,
     pid: u32,
     pub has_taken_over: bool,
+}
+
+/// How a session came in.
+struct Entered {
+    pid: u32,
+    /// Which session it is, if there was no other then.
+    alone_at: Option<u64>,
 }
 
 /// Copies of blocks that no longer count as "here" for puts: those that sessions are about to delete, and those found damaged.
@@ -79,7 +88,7 @@ const GATHER_BYTES_MAX: usize = 8 * 1024;
 const WRITE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 impl Inner {
-    fn enter(self: &Arc<Self>, is_exclusive: bool) -> Result<u32> {
+    fn enter(self: &Arc<Self>, is_exclusive: bool) -> Result<Entered> {
         if self.options.read_only {
             return Err(Error::ReadOnly);
         }
@@ -118,8 +127,9 @@ impl Inner {
             gate = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         gate.sessions += 1;
+        gate.opened += 1;
         gate.is_exclusive = is_exclusive;
-        Ok(pid)
+        Ok(Entered { pid, alone_at: (gate.sessions == 1).then_some(gate.opened) })
     }
 
     fn leave(&self, pid: u32) {
@@ -554,6 +564,7 @@ impl Work {
 pub struct Session {
     inner: Arc<Inner>,
     pid: u32,
+    alone_at: Option<u64>,
     work: Mutex<Work>,
 }
 
@@ -565,8 +576,8 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn open(inner: &Arc<Inner>, is_exclusive: bool) -> Result<Self> {
-        let pid = inner.enter(is_exclusive)?;
-        Ok(Self { inner: Arc::clone(inner), pid, work: Mutex::default() })
+        let Entered { pid, alone_at } = inner.enter(is_exclusive)?;
+        Ok(Self { inner: Arc::clone(inner), pid, alone_at, work: Mutex::default() })
     }
 
     fn check(&self) -> Result<()> {
@@ -603,6 +614,48 @@ impl Session {
     /// A block, committed or not, checked against its hash. Those not committed yet come as copies.
     pub fn block(&self, cid: &Cid) -> Result<Block> {
         self.inner.read(cid, false, true)
+    }
+
+    /// Many blocks, as [`Session::block`] gives one; faster, since many are hashed side by side.
+    #[must_use]
+    pub fn blocks(&self, cids: &[Cid]) -> Vec<Result<Block>> {
+        self.inner.read_many(cids, false)
+    }
+
+    /// Length of a block in bytes, committed or not.
+    pub fn size(&self, cid: &Cid) -> Result<u64> {
+        if let Some(inline) = cid.identity() {
+            return Ok(inline.len() as u64);
+        }
+        let not_found = || Error::NotFound { cid: cid.clone() };
+        let key = key(cid).ok_or_else(not_found)?;
+        let found = self.inner.look_up(|state| state.first(&key, false))?;
+        found.map(|found| found.place.block_bytes()).ok_or_else(not_found)
+    }
+
+    /// Closes a pack for good, if it is the open one. What is in it is committed.
+    pub(crate) fn seal(&self, pack: u32) -> Result<()> {
+        self.check()?;
+        let turn = locked(&self.inner.turn);
+        if self.inner.state().active.as_ref().is_some_and(|active| active.id == pack) {
+            self.inner.seal(&turn)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the session exclusive and forgets what it did, if from its beginning until now it was the only one: then nobody relies
+    /// on what it put. Whether it was.
+    pub(crate) fn take_over_alone(&self) -> bool {
+        let mut gate = locked(&self.inner.gate);
+        if gate.sessions != 1 || self.alone_at != Some(gate.opened) || std::process::id() != self.pid {
+            return false;
+        }
+        gate.is_exclusive = true;
+        drop(gate);
+        let done = std::mem::take(&mut *locked(&self.work));
+        self.forget(&done);
+        self.inner.roll_back();
+        true
     }
 
     /// Pins a DAG, or names it anew, at the commit. Fails when the name is longer than 255 bytes.
@@ -667,12 +720,7 @@ impl Session {
         if !locked(&self.inner.gate).is_exclusive {
             return Err(Error::Format("a pack can only be retired in an exclusive session".to_owned()));
         }
-        {
-            let turn = locked(&self.inner.turn);
-            if self.inner.state().active.as_ref().is_some_and(|active| active.id == pack) {
-                self.inner.seal(&turn)?;
-            }
-        }
+        self.seal(pack)?;
         if self.inner.state().contents.packs.contains_key(&pack) && self.inner.pending_mut().retiring.insert(pack) {
             locked(&self.work).retired.push(pack);
             self.inner.state_mut().version += 1;

@@ -345,7 +345,8 @@ impl Inner {
         }
     }
 
-    fn mend(&self, bad: BadIndex, is_in_memory: bool) -> Result<()> {
+    /// Makes an index again that turned out bad.
+    pub fn mend(&self, bad: BadIndex, is_in_memory: bool) -> Result<()> {
         let mut state = self.state_mut();
         match bad {
             BadIndex::Merged(at) => self.drop_merged(&mut state, at),

@@ -1,0 +1,81 @@
+"""Shoal: content-addressed storage. You give it files, it gives you hashes, and every byte is checked.
+
+    >>> import shoal
+    >>> store = shoal.Store("/tmp/shoal-example")
+    >>> added = store.add(b"hello")
+    >>> store.read(added.cid)
+    b'hello'
+
+`Store` is synchronous and local. `Node` has the same verbs for asyncio and trio. What is asked for is always a CID, a path
+below one ("bafy…/a/b"), or a `Path`. Errors are in `shoal.errors`, all below `ShoalError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shoal import errors
+from shoal._core import CID, Block, Path, Profile, __version__, dag_decode, dag_encode
+from shoal.errors import ShoalError
+from shoal.file import File
+from shoal.results import (
+    Added,
+    Collected,
+    DagStat,
+    Damage,
+    Entry,
+    Exported,
+    Imported,
+    Pin,
+    Progress,
+    StoreStat,
+    VerifyReport,
+)
+from shoal.store import Store
+
+if TYPE_CHECKING:
+    from shoal.node import AsyncFile, Node, Operation
+
+__all__ = [
+    "CID",
+    "Added",
+    "AsyncFile",
+    "Block",
+    "Collected",
+    "DagStat",
+    "Damage",
+    "Entry",
+    "Exported",
+    "File",
+    "Imported",
+    "Node",
+    "Operation",
+    "Path",
+    "Pin",
+    "Profile",
+    "Progress",
+    "ShoalError",
+    "Store",
+    "StoreStat",
+    "VerifyReport",
+    "__version__",
+    "dag_decode",
+    "dag_encode",
+    "errors",
+]
+
+_LATE = frozenset({"AsyncFile", "Node", "Operation"})
+
+
+def __getattr__(name: str) -> Any:
+    # anyio is loaded by those who use it: `import shoal` stays quick.
+    if name in _LATE:
+        from shoal import node
+
+        return getattr(node, name)
+    message = f"module 'shoal' has no attribute {name!r}"
+    raise AttributeError(message)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,439 @@
+# What the Rust extension offers, with the prose that the extension itself does not carry. Checked by `python -m mypy.stubtest`.
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict, final
+
+from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = [
+    "CID",
+    "Block",
+    "CidBatches",
+    "EntryBatches",
+    "FileReader",
+    "Operation",
+    "Path",
+    "Profile",
+    "RefBatches",
+    "Store",
+    "__version__",
+    "bench_chunk",
+    "bench_hash",
+    "dag_decode",
+    "dag_encode",
+    "dag_recode",
+]
+
+__version__: str
+
+_Kind: TypeAlias = Literal["file", "directory", "symlink"]
+_Base: TypeAlias = Literal["base58btc", "base32", "base36", "base64url", "base16"]
+_AnyCID: TypeAlias = CID | str | ReadableBuffer
+_Content: TypeAlias = CID | Path | str | ReadableBuffer
+
+@final
+class CID:
+    """The name of a block: its format and its hash.
+
+    Made from text (`bafy…`, `Qm…`, any multibase), from its bytes, or from another CID. Immutable, hashable, picklable, ordered by
+    its bytes. Two CIDs are equal when their bytes are: the CIDv0 and CIDv1 of a block are not.
+
+    Format: <https://github.com/multiformats/cid>. At most 168 bytes; digests of 20 bytes at least, except under `identity`.
+    Raises `shoal.errors.InvalidCID`.
+
+        >>> cid = CID.of(b"hello")
+        >>> str(cid)
+        'bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq'
+        >>> CID(str(cid)) == cid
+        True
+    """
+
+    def __new__(cls, value: _AnyCID) -> Self: ...
+    @staticmethod
+    def of(data: ReadableBuffer, *, codec: str = "raw", hash: str = "sha2-256") -> CID:
+        """The CIDv1 of a block's bytes. `hash` is "sha2-256", "blake3", "sha2-512", or "identity" (for at most 128 bytes)."""
+
+    @property
+    def version(self) -> int:
+        """0 or 1."""
+
+    @property
+    def codec(self) -> str:
+        """The block's format by its multicodec name ("raw", "dag-pb", "dag-cbor", …), or its number as "0x…"."""
+
+    @property
+    def codec_code(self) -> int:
+        """The block's format by its multicodec number."""
+
+    @property
+    def hash(self) -> str:
+        """The hash by its multicodec name ("sha2-256", "blake3", …), or its number as "0x…"."""
+
+    @property
+    def hash_code(self) -> int:
+        """The hash by its multicodec number."""
+
+    @property
+    def digest(self) -> bytes:
+        """The digest; under `identity`, the block itself."""
+
+    @property
+    def multihash(self) -> bytes:
+        """Hash number, length and digest, as they stand in the CID."""
+
+    def encode(self, base: _Base | str) -> str:
+        """The text in a base: "base58btc", "base32", "base36", "base64url" or "base16". A CIDv0 has base58btc only."""
+
+    def to_v0(self) -> CID:
+        """The same block's CIDv0. Raises `InvalidCID` unless it is dag-pb under SHA-256."""
+
+    def to_v1(self) -> CID:
+        """The same block's CIDv1."""
+
+    def __truediv__(self, name: str, /) -> Path:
+        """A path below this CID."""
+
+    def __bytes__(self) -> bytes: ...
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __lt__(self, other: CID, /) -> bool: ...
+    def __le__(self, other: CID, /) -> bool: ...
+    def __gt__(self, other: CID, /) -> bool: ...
+    def __ge__(self, other: CID, /) -> bool: ...
+    def __copy__(self) -> CID: ...
+    def __deepcopy__(self, _memo: object, /) -> CID: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Path:
+    """A CID and names below it. `str()` is "/ipfs/bafy…/a/b".
+
+    Immutable, hashable, picklable. Names that are not UTF-8 are text as `os.fsdecode` makes it. "." and ".." are no names.
+
+        >>> (CID.of(b"") / "a" / "b").names
+        ('a', 'b')
+    """
+
+    def __new__(cls, root: _Content, *names: str) -> Self: ...
+    @staticmethod
+    def parse(text: str) -> Path:
+        """Reads "bafy…", "bafy…/a/b", "/ipfs/bafy…/a/b" or "ipfs://bafy…/a/b". Raises `InvalidCID` and `InvalidInput`."""
+
+    @property
+    def root(self) -> CID:
+        """Where the path begins."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, downwards."""
+
+    @property
+    def name(self) -> str:
+        """The last name; the CID's text where there are none."""
+
+    def __truediv__(self, name: str, /) -> Path:
+        """One name further down, or several with "/" between them."""
+
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __lt__(self, other: Path, /) -> bool: ...
+    def __le__(self, other: Path, /) -> bool: ...
+    def __gt__(self, other: Path, /) -> bool: ...
+    def __ge__(self, other: Path, /) -> bool: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Profile:
+    """The rules that turn a file into a DAG, and so decide its CID. Immutable, hashable, picklable.
+
+    Three are frozen for ever: `BLAKE3` (the default), `UNIXFS_V1_2025` and `UNIXFS_V0_2015` (the CIDs of Kubo and Helia, IPIP-499).
+    Others are made from them with `replace`.
+
+        >>> Profile.named("unixfs-v1-2025").replace(chunker="size-262144").name
+        'custom'
+    """
+
+    BLAKE3: ClassVar[Profile]
+    UNIXFS_V1_2025: ClassVar[Profile]
+    UNIXFS_V0_2015: ClassVar[Profile]
+
+    @staticmethod
+    def named(name: str) -> Profile:
+        """A frozen profile. Raises `shoal.errors.UnknownProfile` with a suggestion."""
+
+    @staticmethod
+    def all() -> list[Profile]:
+        """The frozen profiles, the default first."""
+
+    def replace(
+        self,
+        *,
+        cid_version: int = ...,
+        hash: str = ...,
+        chunker: str = ...,
+        raw_leaves: bool = ...,
+        layout: Literal["balanced", "trickle"] | str = ...,
+        file_links_max: int = ...,
+        directory_links_max: int = ...,
+        hamt_fanout: int = ...,
+        hamt_threshold_bytes: int = ...,
+        directory_size: Literal["block-bytes", "links-bytes"] | str = ...,
+        inline_bytes_max: int = ...,
+        data_first: bool = ...,
+    ) -> Profile:
+        """The same rules but for these. Raises `shoal.errors.InvalidInput` for fields that cannot be, or not together."""
+
+    @property
+    def name(self) -> str:
+        """Its name; "custom" once a field was changed."""
+
+    @property
+    def cid_version(self) -> int:
+        """0 or 1."""
+
+    @property
+    def hash(self) -> str:
+        """Hash of every block: "blake3", "sha2-256" or "sha2-512"."""
+
+    @property
+    def chunker(self) -> str:
+        """Where files are cut: "size-N", "rabin-MIN-AVG-MAX" or "buzhash", in bytes."""
+
+    @property
+    def raw_leaves(self) -> bool:
+        """Whether chunks are plain blocks, not dag-pb nodes."""
+
+    @property
+    def layout(self) -> Literal["balanced", "trickle"]:
+        """How chunks are linked."""
+
+    @property
+    def file_links_max(self) -> int:
+        """Most links of a file's node."""
+
+    @property
+    def directory_links_max(self) -> int:
+        """Most entries of a directory before it is sharded; 0 for no such limit."""
+
+    @property
+    def hamt_fanout(self) -> int:
+        """Children of a shard of a large directory: a power of two, 8 to 1024."""
+
+    @property
+    def hamt_threshold_bytes(self) -> int:
+        """A directory larger than this is sharded."""
+
+    @property
+    def directory_size(self) -> Literal["block-bytes", "links-bytes"]:
+        """What is compared with the threshold: the serialised block, or the sum of the names' and CIDs' lengths."""
+
+    @property
+    def inline_bytes_max(self) -> int:
+        """Blocks of at most this many bytes stand in their CID; 0 for none, at most 128."""
+
+    @property
+    def data_first(self) -> bool:
+        """Whether dag-pb's data stands before its links (the specification has links first)."""
+
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class Block:
+    """A block's bytes, verified against its CID.
+
+    Has the buffer protocol: `memoryview(block)` is read-only and copies nothing (where the block is in a sealed or open pack, it is
+    the pack's mapped memory, kept for as long as a view lives). `bytes(block)` copies. Equal when the CIDs are.
+    """
+
+    @property
+    def cid(self) -> CID:
+        """Its name."""
+
+    def __len__(self) -> int: ...
+    def __bytes__(self) -> bytes: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __hash__(self) -> int: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+def dag_encode(codec: str, obj: Any) -> bytes:
+    """The one canonical block of an object: "dag-cbor", "dag-json", "dag-pb", or "raw" (for bytes).
+
+    None, bool, int (64-bit, and negative down to -2^64), float, str, bytes, list or tuple, dict with str keys, and CID, which is a
+    link. Raises `TypeError` for anything else, and `shoal.errors.InvalidInput` for NaN, infinities, integers out of range, more than
+    128 levels, and what does not fit a block. Specifications: <https://ipld.io/specs/codecs/>.
+    """
+
+def dag_decode(codec: str, data: ReadableBuffer) -> Any:
+    """The object that a block says. Strict: raises `shoal.errors.InvalidInput` for what is not in canonical form."""
+
+def dag_recode(data: ReadableBuffer, input_codec: str, store_codec: str) -> bytes:
+    """A block's object as a block of another codec. The input may have the loose form that people type."""
+
+def bench_hash(hash: str, bytes: int, threads: int = 1) -> float:
+    """Seconds to hash so many bytes in memory ("blake3" or "sha2-256"), in chunks of 1 MiB, with so many threads."""
+
+def bench_chunk(chunker: str, bytes: int) -> float:
+    """Seconds to find the cuts of so many bytes in memory, with one thread."""
+
+# What follows is for the modules of this package.
+
+_AddedRow: TypeAlias = tuple[CID, str, _Kind, int, int, int]
+_EntryRow: TypeAlias = tuple[
+    str, CID, Literal["file", "directory", "symlink", "unknown"], int | None, int, int | None, float | None, str | None
+]
+_PinRow: TypeAlias = tuple[CID, Literal["recursive", "direct", "indirect"], str | None]
+
+class _Watch(TypedDict):
+    """How a long call is watched: what cancels it, and what hears of it (with the parts of `Operation.progress`)."""
+
+    operation: Operation | None
+    on_progress: Callable[[int, int | None, int, int | None, str | None], None] | None
+
+class _AddOptions(TypedDict):
+    """The keywords of `shoal.Store.add`; `mtime` in seconds and nanoseconds."""
+
+    profile: Profile
+    only_hash: bool
+    wrap: bool
+    pin: bool
+    pin_name: str | None
+    hidden: bool
+    ignore: list[str]
+    ignore_files: list[str]
+    dereference_symlinks: bool
+    empty_dirs: bool
+    preserve_mode: bool
+    preserve_mtime: bool
+    mode: int | None
+    mtime: tuple[int, int] | None
+
+@final
+class Operation:
+    """A handle on a long call: made before it, given to it, asked and cancelled from any thread."""
+
+    def __new__(cls) -> Self: ...
+    def cancel(self) -> None:
+        """Asks the call to stop soon; it then raises `shoal.errors.Cancelled` and has kept nothing."""
+
+    def check(self) -> None:
+        """Raises `shoal.errors.Cancelled` once it was cancelled."""
+
+    def progress(self) -> tuple[int, int | None, int, int | None, str | None]:
+        """Bytes, bytes in all, files, files in all, what is at hand."""
+
+@final
+class FileReader:
+    """A file, open for reading at any offset."""
+
+    @property
+    def cid(self) -> CID: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def mode(self) -> int | None: ...
+    @property
+    def mtime(self) -> float | None: ...
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset` on; fewer only at the end."""
+
+    def read_into_at(self, offset: int, buffer: WriteableBuffer) -> int:
+        """Fills a buffer from `offset` on: how many bytes."""
+
+@final
+class EntryBatches:
+    """The entries of a directory, some hundreds at a time."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> list[_EntryRow]: ...
+
+@final
+class RefBatches:
+    """The links of a DAG, some hundreds at a time."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> list[tuple[CID, CID, str]]: ...
+
+@final
+class CidBatches:
+    """The CIDs of the store's blocks, some hundreds at a time."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> list[CID]: ...
+
+@final
+class Store:
+    """The store as Rust has it. `shoal.Store` is the one to use."""
+
+    def __new__(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        pack_bytes_max: int | None = None,
+        lock_wait: float = 30.0,
+    ) -> Self: ...
+    @property
+    def path(self) -> str: ...
+    def close(self) -> None: ...
+    def stat(self) -> tuple[str, int, int, int, int, int, int, int]: ...
+    def recover(self, watch: _Watch) -> str | None:
+        """Takes the lock once, and tells what a crash had left to put right."""
+
+    def add(
+        self, paths: list[str], options: _AddOptions, watch: _Watch, on_entry: Callable[..., None] | None
+    ) -> tuple[list[_AddedRow], int, int]: ...
+    def add_stream(
+        self,
+        pieces: Iterator[ReadableBuffer] | Any,
+        name: str,
+        options: _AddOptions,
+        watch: _Watch,
+        on_entry: Callable[..., None] | None,
+    ) -> tuple[list[_AddedRow], int, int]: ...
+    def open_file(self, content: _Content) -> FileReader: ...
+    def copy_to(self, content: _Content, descriptor: int, offset: int, length: int | None, watch: _Watch) -> int: ...
+    def get(self, content: _Content, target: str, force: bool, watch: _Watch) -> tuple[str, int, int]: ...
+    def entries(self, content: _Content, resolved: bool) -> EntryBatches: ...
+    def about(self, content: _Content) -> _EntryRow: ...
+    def resolve(self, content: _Content) -> tuple[CID, str]: ...
+    def put_many(
+        self,
+        blocks: Sequence[tuple[_AnyCID | None, ReadableBuffer]],
+        *,
+        codec: str,
+        hash: str,
+        pin: bool,
+        watch: _Watch,
+    ) -> list[CID]: ...
+    def block(self, cid: _AnyCID) -> Block: ...
+    def blocks(self, cids: Sequence[_AnyCID], watch: _Watch) -> list[Block]: ...
+    def has(self, cid: _AnyCID) -> bool: ...
+    def has_many(self, cids: Sequence[_AnyCID]) -> list[bool]: ...
+    def size(self, cid: _AnyCID) -> int: ...
+    def pins(self) -> list[_PinRow]: ...
+    def kept(self, cid: _AnyCID | None, kind: str | None, name: str | None, watch: _Watch) -> list[_PinRow]: ...
+    def pin_add(self, content: _Content, recursive: bool, name: str | None, watch: _Watch) -> CID: ...
+    def pin_rm(self, cid: _AnyCID, watch: _Watch) -> None: ...
+    def delete(self, cids: Sequence[_AnyCID], force: bool, watch: _Watch) -> int: ...
+    def collect(self, dry_run: bool, watch: _Watch) -> tuple[int, int, int, int, int]: ...
+    def verify(
+        self, watch: _Watch
+    ) -> tuple[int, int, list[tuple[CID | None, int, int, str]], list[CID], list[CID], bool]: ...
+    def refs(
+        self, content: _Content, recursive: bool, unique: bool, depth_max: int | None, watch: _Watch
+    ) -> RefBatches: ...
+    def cids(self) -> CidBatches: ...
+    def dag_stat(self, content: _Content, watch: _Watch) -> tuple[CID, int, int, int, int]: ...
+    def dag_get(self, content: _Content) -> Any: ...
+    def dag_resolve(self, content: _Content) -> tuple[CID, str]: ...
+    def export_car(self, content: _Content, descriptor: int, version: int, watch: _Watch) -> int: ...
+    def import_car(self, path: str, pin_roots: bool, watch: _Watch) -> tuple[list[CID], int, int, int, int]: ...
+    def import_car_stream(
+        self, pieces: Iterator[ReadableBuffer] | Any, pin_roots: bool, watch: _Watch
+    ) -> tuple[list[CID], int, int, int, int]: ...

@@ -1,0 +1,225 @@
+"""`shoal demo`: the whole job on real input, told as it happens: add, add again, read back, damage, find it.
+
+The input is this Python's own standard library and one generated file. Nothing outside a scratch folder is touched.
+The one rule: every sentence it prints has just been checked; what does not hold ends the demo with an error.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import click
+
+from shoal import CID, Added, Store, _core
+from shoal.cli.command import byte_count, command
+from shoal.cli.measure import Row, Scratch, copy_file, copy_tree, scratch, table, thread_count, timed, write_input
+from shoal.cli.output import human_bytes, printable_line
+from shoal.cli.session import Session, pass_session
+from shoal.errors import Damaged
+
+# The input, its store, and either what is read back or a second store to damage.
+_FOLDS = 3.4
+_SIZE_MAX = 64 << 30
+_COMPARE_BYTES = 1 << 20
+_NOT_THE_LIBRARY = ("site-packages", "dist-packages", "__pycache__", "*.pyc")
+
+
+@command("demo", examples=["shoal demo --size 64MiB", "shoal demo --size 64MiB --json"])
+@click.option(
+    "--size",
+    callback=byte_count,
+    default="1GiB",
+    metavar="SIZE",
+    help="Size of the generated file (default: 1GiB, less where room is short).",
+)
+@click.option("--keep", is_flag=True, help="Leave the scratch folder, and say where it is.")
+@pass_session
+def demo(session: Session, size: int, keep: bool) -> None:
+    """Show what Shoal does, on real files, in well under a minute.
+
+    The files are this Python's standard library and a generated one.
+    Adds both, adds them again, reads them back, damages a copy of the store and finds the damage.
+    Works in a memory-backed folder where there is room, and removes everything it made.
+    """
+    if not 1 << 20 <= size <= _SIZE_MAX:
+        raise click.BadParameter("between 1MiB and 64GiB", param_hint="--size")
+    with scratch("demo", size, _FOLDS, keep=keep) as place:
+        run = _Demo(session, place)
+        run.play(size)
+    if keep:
+        run.say("", f"Kept: {place.folder}")
+    session.output.result(run.record | {"kept": str(place.folder) if keep else None})
+
+
+class _Demo:
+    """One showing: what it works on, what it has found out, and the rows of its table."""
+
+    def __init__(self, session: Session, place: Scratch) -> None:
+        self._session = session
+        self._place = place
+        self._folder = place.folder
+        self._rows: list[Row] = []
+        self.record: dict[str, object] = {"in_memory": place.in_memory, "processors": thread_count()}
+
+    def say(self, *lines: str) -> None:
+        """Tells people; a program gets the record instead."""
+        if not self._session.json:
+            self._session.output.lines(lines)
+
+    def _title(self, text: str) -> None:
+        self.say("", self._session.output.styled(text, "1"))
+
+    def play(self, wanted: int) -> None:
+        self.say(f"Working in {self._place.place}.")
+        if self._place.bytes < wanted:
+            self.say(f"There is room for a file of {human_bytes(self._place.bytes)}, not {human_bytes(wanted)}.")
+        library, large = self._prepare()
+        store = Store(self._folder / "store")
+        try:
+            added = [self._add(store, library, "standard library"), self._add(store, large, "large file")]
+            self._add_again(store, [library, large], added)
+            self._read_back(store, [library, large], added)
+        finally:
+            store.close()
+        self._damage(added)
+        self._title("How fast")
+        self.say(*table(self._rows))
+        self.record["rows"] = [row.record() for row in self._rows]
+
+    def _prepare(self) -> tuple[Path, Path]:
+        """The inputs, and the yardsticks: what the same bytes take to be copied and to be hashed, and nothing else."""
+        library, large = self._folder / "library", self._folder / "large"
+        source = Path(os.__file__).parent
+        shutil.copytree(source, library, symlinks=True, ignore=shutil.ignore_patterns(*_NOT_THE_LIBRARY))
+        write_input(large, self._place.bytes)
+        copy = self._folder / "copy"
+        self._copy_seconds = {"standard library": timed(lambda: copy_tree(library, copy))}
+        shutil.rmtree(copy)
+        self._copy_seconds["large file"] = timed(lambda: copy_file(large, copy))
+        copy.unlink()
+        self._hash_seconds = _core.bench_hash("blake3", self._place.bytes, thread_count())
+        self.record["input"] = {"library": str(source), "large_bytes": self._place.bytes}
+        return library, large
+
+    def _row(self, what: str, size: int, seconds: float, yardstick: str, yardstick_seconds: float) -> None:
+        self._rows.append(Row(what, size, seconds, yardstick, yardstick_seconds))
+
+    def _add(self, store: Store, path: Path, what: str) -> Added:
+        if what == "standard library":
+            self._title("Adding")
+        results: list[Added] = []
+        seconds = timed(lambda: results.append(store.add(path, hidden=True)))
+        (added,) = results
+        files = "1 file" if added.files == 1 else f"{added.files:,} files"
+        self.say(f"added {added.cid} {what}: {files}, {human_bytes(added.bytes)}")
+        _check(added.new_bytes > 0, "the first add stored nothing")
+        self._row(f"add the {what}", added.bytes, seconds, *self._copying(what))
+        self.record[what.replace(" ", "_")] = {"cid": str(added.cid), "bytes": added.bytes, "files": added.files}
+        return added
+
+    def _copying(self, what: str) -> tuple[str, float]:
+        return "cp -r" if what == "standard library" else "copy", self._copy_seconds[what]
+
+    def _add_again(self, store: Store, paths: list[Path], before: list[Added]) -> None:
+        self._title("Adding both again")
+        for path, first, what in zip(paths, before, ("standard library", "large file"), strict=True):
+            results: list[Added] = []
+            seconds = timed(lambda: results.append(store.add(path, hidden=True)))  # noqa: B023 - called at once
+            (again,) = results
+            _check(again.cid == first.cid, "a second add of the same bytes gave another CID")
+            _check(again.new_bytes == 0 and again.new_blocks == 0, "a second add of the same bytes stored something")
+            self.say(f"the same CID, nothing stored: {what}")
+            if what == "large file":
+                self._row("add it again", again.bytes, seconds, "BLAKE3 alone", self._hash_seconds)
+        self.record["second_add_new_bytes"] = 0
+
+    def _read_back(self, store: Store, paths: list[Path], added: list[Added]) -> None:
+        self._title("Reading both back by their CIDs, every block checked")
+        for path, entry, what in zip(paths, added, ("standard library", "large file"), strict=True):
+            out = self._folder / "out"
+            seconds = timed(lambda: store.get(entry.cid, out))  # noqa: B023 - called at once
+            _check(_same(path, out), f"what was read back differs: {what}")
+            self.say(f"identical to what was added: {what}")
+            self._row(f"get the {what}", entry.bytes, seconds, *self._copying(what))
+            shutil.rmtree(out) if out.is_dir() else out.unlink()
+        self.record["read_back"] = "identical"
+
+    def _damage(self, added: list[Added]) -> None:
+        """One bit of a copy of the store is turned; verify must name the block, and reading must refuse it."""
+        self._title("Damaging a copy of the store")
+        broken = self._folder / "broken"
+        shutil.copytree(self._folder / "store", broken)
+        pack = max((broken / "packs").glob("*.car"), key=lambda file: file.stat().st_size)
+        place = pack.stat().st_size // 2
+        with pack.open("rb+") as opened:
+            opened.seek(place)
+            byte = opened.read(1)[0]
+            opened.seek(place)
+            opened.write(bytes([byte ^ 1]))
+        self.say(f"turned one bit of byte {place:,} of {pack.name}")
+        with Store(broken) as store:
+            found = []
+            seconds = timed(lambda: found.append(store.verify()))
+            (report,) = found
+            _check(not report.ok and len(report.damaged) == 1, "verify did not find the one damaged block")
+            victim = report.damaged[0].cid
+            if victim is None:
+                raise Damaged("the demo failed: verify could not name the damaged block: please report this")
+            self.say(f"verify found it: block {victim} does not match its hash")
+            self._refused(store, victim)
+            hurt = [str(cid) for cid in report.roots]
+            names = [
+                what
+                for entry, what in zip(added, ("the standard library", "the large file"), strict=True)
+                if str(entry.cid) in hurt
+            ]
+            if names:
+                self.say(f"and says what that hurts: {' and '.join(names)}")
+        self._row(
+            "verify the store",
+            report.bytes,
+            seconds,
+            "BLAKE3 alone",
+            self._hash_seconds * report.bytes / self._place.bytes,
+        )
+        self.record["damage"] = {"pack": pack.name, "offset": place, "found": str(victim), "hurt": hurt}
+        shutil.rmtree(broken)
+
+    def _refused(self, store: Store, victim: CID) -> None:
+        try:
+            store.get_block(victim)
+        except Damaged as error:
+            self.say(f"reading it is refused: {printable_line(str(error))}")
+        else:
+            _check(False, "a damaged block was read without an error")  # noqa: FBT003
+
+
+def _check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise Damaged(f"the demo failed: {otherwise}: please report this")
+
+
+def _same(left: Path, right: Path) -> bool:
+    """Whether two files, links or trees have the same names and bytes."""
+    kinds = {stat.S_IFMT(path.lstat().st_mode) for path in (left, right)}
+    if len(kinds) != 1:
+        return False
+    if left.is_symlink():
+        return left.readlink() == right.readlink()
+    if left.is_dir():
+        names = sorted(os.listdir(left))
+        return names == sorted(os.listdir(right)) and all(_same(left / name, right / name) for name in names)
+    return _same_bytes(left, right)
+
+
+def _same_bytes(left: Path, right: Path) -> bool:
+    with left.open("rb") as one, right.open("rb") as other:
+        while True:
+            pieces = one.read(_COMPARE_BYTES), other.read(_COMPARE_BYTES)
+            if pieces[0] != pieces[1]:
+                return False
+            if not pieces[0]:
+                return True

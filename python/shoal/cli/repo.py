@@ -1,0 +1,113 @@
+"""`shoal repo`, `shoal gc`, `shoal verify`: the store as a whole.
+
+The one rule: a store that does not verify ends the command with exit code 5, whatever else was asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from shoal.cli.command import Family, command, progress_option
+from shoal.cli.ending import DAMAGED, OK
+from shoal.cli.output import columns, human_bytes, printable
+from shoal.cli.progress import shown
+from shoal.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from shoal import StoreStat, VerifyReport
+
+
+@click.group("repo", cls=Family)
+def repo() -> None:
+    """Look at the store as a whole."""
+
+
+@repo.command("stat", examples=["shoal repo stat --human", "shoal repo stat --json"])
+@click.option("-H", "--human", is_flag=True, help="Print sizes as 1.2 GB.")
+@click.option("-s", "--size-only", is_flag=True, help="Print only the size.")
+@pass_session
+def stat(session: Session, human: bool, size_only: bool) -> None:
+    """Print how much the store holds and what it takes on disk."""
+    found = session.store().stat()
+    session.output.result(found, *columns(_stat_rows(found, human=human, size_only=size_only)))
+
+
+def _stat_rows(found: StoreStat, *, human: bool, size_only: bool) -> list[list[str]]:
+    def size(count: int) -> str:
+        return human_bytes(count) if human else str(count)
+
+    if size_only:
+        return [["RepoSize:", size(found.disk_bytes)]]
+    return [
+        ["NumObjects:", str(found.blocks)],
+        ["ObjectSize:", size(found.bytes)],
+        ["RepoSize:", size(found.disk_bytes)],
+        ["DeadSize:", size(found.dead_bytes)],
+        ["NumPacks:", str(found.packs)],
+        ["NumPins:", str(found.pins)],
+        ["RepoPath:", printable(found.path)],
+        ["Version:", f"shoal-store@{found.version}"],
+    ]
+
+
+@command("gc", examples=["shoal gc --dry-run     # what would go", "shoal gc"])
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
+@progress_option()
+@pass_session
+def gc(session: Session, dry_run: bool, quiet: bool, progress: bool | None) -> None:
+    """Remove every block that no pin keeps, and give its room back."""
+    store = session.store(read_only=False)
+    with shown("collecting", session.output, session.progress(progress)) as on_progress:
+        done = store.gc(dry_run=dry_run, progress=on_progress)
+    if quiet and not session.json:
+        return
+    verb = "would remove" if dry_run else "removed"
+    session.output.result(
+        done,
+        f"{verb} {done.blocks} blocks ({human_bytes(done.bytes)}), "
+        f"kept {done.kept_blocks} ({human_bytes(done.kept_bytes)})",
+    )
+
+
+@command("verify", examples=["shoal verify", "shoal verify --json"])
+@progress_option()
+@pass_session
+def verify(session: Session, progress: bool | None) -> int:
+    """Hash every block again and say what is damaged.
+
+    Also says which pinned DAGs that hurts. Ends with exit code 5 when there is damage.
+    """
+    with shown("verifying", session.output, session.progress(progress)) as on_progress:
+        report = session.store().verify(progress=on_progress)
+    session.output.result({"ok": report.ok, **_record(report)}, *_report_lines(report))
+    return OK if report.ok else DAMAGED
+
+
+def _record(report: VerifyReport) -> dict[str, object]:
+    return {
+        "blocks": report.blocks,
+        "bytes": report.bytes,
+        "damaged": report.damaged,
+        "missing": report.missing,
+        "roots": report.roots,
+    }
+
+
+def _report_lines(report: VerifyReport) -> list[str]:
+    lines = [
+        f"damaged {entry.cid or '(no readable CID)'} in pack {entry.pack} at {entry.offset}: {printable(entry.reason)}"
+        for entry in report.damaged
+    ]
+    lines += [f"missing {cid}" for cid in report.missing]
+    lines += [f"hurt {cid}" for cid in report.roots]
+    found = f"{report.blocks} blocks ({human_bytes(report.bytes)})"
+    if report.ok:
+        return [*lines, f"verify complete, all blocks validated: {found}"]
+    return [*lines, f"verify found damage: {len(report.damaged)} damaged and {len(report.missing)} missing of {found}"]
+
+
+repo.add_command(gc)
+repo.add_command(verify)

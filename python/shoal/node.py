@@ -1,0 +1,360 @@
+"""The node: the store's verbs for asyncio and trio, awaitable and cancellable. It owns the one task group of everything it runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+
+from shoal.operation import Operation
+from shoal.store import Store
+from shoal.stream import AsyncFile, Pulled
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from types import TracebackType
+    from typing import Self, Unpack
+
+    from anyio.abc import TaskGroup
+
+    from shoal._core import CID, Block
+    from shoal.content import AddKeywords, AnyCID, BytesLike, Content, PathLike, Source
+    from shoal.results import Added, Collected, DagStat, Entry, Exported, Imported, Pin, StoreStat, VerifyReport
+
+__all__ = ["AsyncFile", "Node", "Operation"]
+
+T = TypeVar("T")
+
+_ENTRIES = 256
+"""Directory entries fetched at a time."""
+
+
+class Node:
+    """A store for asyncio and trio: `async with shoal.Node(path) as node`.
+
+    Takes what `Store` takes, or a `Store`. Work is done in at most `threads` threads at a time; the event loop is never blocked.
+    Long verbs return an `Operation`: await it for the result, iterate it for progress. Leaving the node stops what still runs.
+
+        >>> async def main():
+        ...     async with Node("/tmp/shoal-example") as node:
+        ...         added = await node.add(b"some bytes")
+        ...         async with node.open(added.cid) as file:
+        ...             return await file.read(4)
+        >>> anyio.run(main)
+        b'some'
+    """
+
+    def __init__(
+        self,
+        store: Store | PathLike | None = None,
+        *,
+        read_only: bool = False,
+        pack_bytes_max: int | None = None,
+        lock_wait: float = 30.0,
+        threads: int | None = None,
+    ) -> None:
+        self._given = store
+        self._settings: dict[str, Any] = {
+            "read_only": read_only,
+            "pack_bytes_max": pack_bytes_max,
+            "lock_wait": lock_wait,
+        }
+        # Each operation has threads of its own for the processors; these here mostly wait.
+        self._threads = threads if threads is not None else max(8, os.cpu_count() or 1)
+        self._opened: Store | None = None
+        self._tasks: TaskGroup | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
+        self._running: set[Operation[Any]] = set()
+        self.block = BlockVerbs(self)
+        self.dag = DagVerbs(self)
+        self.pin = PinVerbs(self)
+        self.repo = RepoVerbs(self)
+
+    async def __aenter__(self) -> Self:
+        if self._tasks is not None:
+            raise RuntimeError("the node is open already")
+        self._limiter = anyio.CapacityLimiter(self._threads)
+        if isinstance(self._given, Store):
+            self._opened = self._given
+        else:
+            given = self._given
+            self._opened = await anyio.to_thread.run_sync(lambda: Store(given, **self._settings), limiter=self._limiter)
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        tasks, store = self._tasks, self._opened
+        assert tasks is not None  # noqa: S101
+        assert store is not None  # noqa: S101
+        for operation in list(self._running):
+            operation.cancel()
+        try:
+            # Its tasks are all threads of operations, which end soon now and must be waited for. The exception goes its own way:
+            # a task group would wrap it.
+            tasks.cancel_scope.shield = True
+            await tasks.__aexit__(None, None, None)
+        finally:
+            self._tasks = None
+            if store is not self._given:
+                self._opened = None
+                store.close()
+
+    @property
+    def store(self) -> Store:
+        """The store underneath, for code that does not mind to block."""
+        if self._opened is None or self._tasks is None:
+            raise RuntimeError("the node is not open; use it as `async with shoal.Node(…) as node`")
+        return self._opened
+
+    @property
+    def path(self) -> str:
+        """The store's folder."""
+        return self.store.path
+
+    def __repr__(self) -> str:
+        return f"<shoal.Node over {self._opened!r}>" if self._opened is not None else "<shoal.Node, not open>"
+
+    def _run(self, function: Callable[[], T], /) -> Awaitable[T]:
+        """A short call in a thread: waited for to its end even when cancelled."""
+        return anyio.to_thread.run_sync(function, limiter=self._limiter)
+
+    def _operate(self, phase: str, work: Callable[[Store], T]) -> Operation[T]:
+        store = self.store
+        assert self._tasks is not None  # noqa: S101
+        assert self._limiter is not None  # noqa: S101
+        return Operation(phase, work, store, self._tasks, self._limiter, self._running)
+
+    # Files and directories
+
+    def add(
+        self, source: Source | AsyncIterable[BytesLike], *, name: str | None = None, **keywords: Unpack[AddKeywords]
+    ) -> Operation[Added]:
+        """Adds a file, a directory or content; see `Store.add`. An async iterable of pieces is a source too.
+
+        `on_entry` is called in the event loop. A source that blocks, blocks one thread of the node until it yields.
+        """
+        _in_loop(keywords)
+        if isinstance(source, AsyncIterable):
+            pieces = _from_loop(source)
+            return self._operate("add", lambda store: store.add(pieces, name=name, **keywords))
+        given = source
+        return self._operate("add", lambda store: store.add(given, name=name, **keywords))
+
+    def add_many(self, sources: Iterable[PathLike], **keywords: Unpack[AddKeywords]) -> Operation[list[Added]]:
+        """Adds several paths as one; see `Store.add_many`."""
+        _in_loop(keywords)
+        return self._operate("add", lambda store: store.add_many(sources, **keywords))
+
+    def open(self, content: Content) -> AsyncFile:
+        """Opens a file: `async with node.open(cid) as file`."""
+        return AsyncFile(self._run, self.store, content)
+
+    async def read(self, content: Content, offset: int = 0, length: int | None = None) -> bytes:
+        """A file's bytes from `offset` on: `length` of them, or all."""
+        store = self.store
+        return await self._run(lambda: store.read(content, offset, length))
+
+    def cat(self, content: Content, *, offset: int = 0, length: int | None = None) -> Pulled[bytes]:
+        """A file's content, piece by piece."""
+        store = self.store
+        return Pulled(self._run, lambda: store.cat(content, offset=offset, length=length), 1)
+
+    def ls(self, content: Content, *, recursive: bool = False, resolve: bool = True) -> Pulled[Entry]:
+        """The entries of a directory; see `Store.ls`."""
+        store = self.store
+        return Pulled(self._run, lambda: store.ls(content, recursive=recursive, resolve=resolve), _ENTRIES)
+
+    async def stat_path(self, content: Content) -> Entry:
+        """What a path leads to."""
+        store = self.store
+        return await self._run(lambda: store.stat_path(content))
+
+    async def resolve(self, content: Content) -> tuple[CID, str]:
+        """The CID that a path leads to, and what is left of the path."""
+        store = self.store
+        return await self._run(lambda: store.resolve(content))
+
+    def get(self, content: Content, target: PathLike | None = None, *, force: bool = False) -> Operation[Exported]:
+        """Writes a file, a directory or a symbolic link to disk; see `Store.get`."""
+        return self._operate("get", lambda store: store.get(content, target, force=force))
+
+    def refs(
+        self, content: Content, *, recursive: bool = False, unique: bool = False, depth_max: int | None = None
+    ) -> Pulled[tuple[CID, CID, str]]:
+        """The links below a path; see `Store.refs`."""
+        store = self.store
+        make = lambda: store.refs(content, recursive=recursive, unique=unique, depth_max=depth_max)  # noqa: E731
+        return Pulled(self._run, make, _ENTRIES)
+
+    def refs_local(self) -> Pulled[CID]:
+        """The CIDs of all blocks here."""
+        return Pulled(self._run, self.store.refs_local, _ENTRIES)
+
+    async def stat(self) -> StoreStat:
+        """What the store holds."""
+        return await self._run(self.store.stat)
+
+    def verify(self) -> Operation[VerifyReport]:
+        """Checks every block; see `Store.verify`."""
+        return self._operate("verify", lambda store: store.verify())
+
+    def gc(self, *, dry_run: bool = False) -> Operation[Collected]:
+        """Frees what no pin keeps; see `Store.gc`."""
+        return self._operate("gc", lambda store: store.gc(dry_run=dry_run))
+
+
+class _Verbs:
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def _store(self) -> Store:
+        return self._node.store
+
+
+class BlockVerbs(_Verbs):
+    """`node.block`: blocks one by one and many at once."""
+
+    async def put(
+        self, data: BytesLike, *, codec: str = "raw", hash: str = "blake3", cid: AnyCID | None = None, pin: bool = False
+    ) -> CID:
+        """Stores one block; see `Store.put`."""
+        return await self._node._operate("put", lambda store: store.put(data, codec=codec, hash=hash, cid=cid, pin=pin))
+
+    async def put_many(
+        self, blocks: Iterable[BytesLike | tuple[AnyCID, BytesLike]], *, codec: str = "raw", hash: str = "blake3"
+    ) -> list[CID]:
+        """Stores many blocks; see `Store.put_many`."""
+        return await self._node._operate("put", lambda store: store.put_many(blocks, codec=codec, hash=hash))
+
+    async def get(self, cid: AnyCID) -> Block:
+        """A block, verified. Raises `NotFound` or `Damaged`."""
+        store = self._store()
+        return await self._node._run(lambda: store.get_block(cid))
+
+    async def get_many(self, cids: Iterable[AnyCID]) -> list[Block]:
+        """Blocks, verified side by side, in the order asked."""
+        return await self._node._operate("get", lambda store: store.get_many(cids))
+
+    async def has(self, cid: AnyCID) -> bool:
+        """Whether a block is here."""
+        store = self._store()
+        return await self._node._run(lambda: store.has(cid))
+
+    async def has_many(self, cids: Iterable[AnyCID]) -> list[bool]:
+        """`has` of many, in the order asked."""
+        store = self._store()
+        return await self._node._run(lambda: store.has_many(cids))
+
+    async def stat(self, cid: AnyCID) -> int:
+        """Bytes of a block, without reading it."""
+        store = self._store()
+        return await self._node._run(lambda: store.size(cid))
+
+    async def rm(self, cid: AnyCID, *, force: bool = False) -> bool:
+        """Deletes a block; see `Store.delete`."""
+        return await self._node._operate("delete", lambda store: store.delete(cid, force=force))
+
+    async def rm_many(self, cids: Iterable[AnyCID], *, force: bool = False) -> int:
+        """Deletes blocks; see `Store.delete_many`."""
+        return await self._node._operate("delete", lambda store: store.delete_many(cids, force=force))
+
+
+class DagVerbs(_Verbs):
+    """`node.dag`: objects with links, and DAGs as wholes."""
+
+    async def put(self, obj: Any, *, codec: str = "dag-cbor", hash: str = "blake3", pin: bool = False) -> CID:
+        """Stores an object as one block; see `Store.dag.put`."""
+        return await self._node._operate("put", lambda store: store.dag.put(obj, codec=codec, hash=hash, pin=pin))
+
+    async def put_bytes(
+        self, data: BytesLike, *, input_codec: str = "dag-json", store_codec: str = "dag-cbor", hash: str = "blake3"
+    ) -> CID:
+        """Stores an encoded object, perhaps in another codec; see `Store.dag.put_bytes`."""
+        return await self._node._operate(
+            "put", lambda store: store.dag.put_bytes(data, input_codec=input_codec, store_codec=store_codec, hash=hash)
+        )
+
+    async def get(self, content: Content) -> Any:
+        """The object that a path leads to."""
+        store = self._store()
+        return await self._node._run(lambda: store.dag.get(content))
+
+    async def resolve(self, content: Content) -> tuple[CID, str]:
+        """The last block on a path, and what is left of the path within it."""
+        store = self._store()
+        return await self._node._run(lambda: store.dag.resolve(content))
+
+    def stat(self, content: Content) -> Operation[DagStat]:
+        """The size of a DAG; see `Store.dag.stat`."""
+        return self._node._operate("stat", lambda store: store.dag.stat(content))
+
+    def export_car(self, content: Content, out: PathLike | int | Any, *, version: int = 1) -> Operation[int]:
+        """Writes a DAG as a CAR; see `Store.dag.export_car`."""
+        return self._node._operate("export", lambda store: store.dag.export_car(content, out, version=version))
+
+    def import_car(self, source: PathLike | Any, *, pin_roots: bool = True) -> Operation[Imported]:
+        """Takes in the blocks of a CAR; see `Store.dag.import_car`."""
+        return self._node._operate("import", lambda store: store.dag.import_car(source, pin_roots=pin_roots))
+
+
+class PinVerbs(_Verbs):
+    """`node.pin`: what is kept."""
+
+    async def add(self, content: Content, *, recursive: bool = True, name: str | None = None) -> CID:
+        """Keeps what a path leads to; see `Store.pins.add`."""
+        return await self._node._operate("pin", lambda store: store.pins.add(content, recursive=recursive, name=name))
+
+    async def rm(self, cid: AnyCID) -> None:
+        """Lets go of a pin. Raises `NotPinned`."""
+        await self._node._operate("unpin", lambda store: store.pins.rm(cid))
+
+    async def ls(self, *, cid: AnyCID | None = None, kind: str | None = None, name: str | None = None) -> list[Pin]:
+        """The pins; see `Store.pins.ls`."""
+        store = self._store()
+        return await self._node._run(lambda: store.pins.ls(cid=cid, kind=kind, name=name))
+
+
+class RepoVerbs(_Verbs):
+    """`node.repo`: the store as a whole."""
+
+    async def stat(self) -> StoreStat:
+        """What the store holds."""
+        return await self._node.stat()
+
+    def verify(self) -> Operation[VerifyReport]:
+        """Checks every block; see `Store.verify`."""
+        return self._node.verify()
+
+    def gc(self, *, dry_run: bool = False) -> Operation[Collected]:
+        """Frees what no pin keeps; see `Store.gc`."""
+        return self._node.gc(dry_run=dry_run)
+
+
+def _in_loop(keywords: AddKeywords) -> None:
+    """Lets the callbacks of an add be called in the event loop, whose thread they expect to be in."""
+    on_entry, progress = keywords.get("on_entry"), keywords.get("progress")
+    if on_entry is not None:
+        keywords["on_entry"] = lambda added: anyio.from_thread.run_sync(on_entry, added)
+    if progress is not None:
+        keywords["progress"] = lambda reading: anyio.from_thread.run_sync(progress, reading)
+
+
+def _from_loop(source: AsyncIterable[BytesLike]) -> Iterator[BytesLike]:
+    """The pieces of an async iterable, asked for from a thread."""
+    pieces = aiter(source)
+
+    async def step() -> BytesLike | None:
+        try:
+            return await anext(pieces)
+        except StopAsyncIteration:
+            return None
+
+    while (piece := anyio.from_thread.run(step)) is not None:
+        yield piece

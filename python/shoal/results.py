@@ -1,0 +1,186 @@
+"""What the verbs answer: small frozen values, the same from `Store` and from `Node`. Sizes are bytes, times seconds since 1970."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from shoal._core import CID
+
+__all__ = [
+    "Added",
+    "Collected",
+    "DagStat",
+    "Damage",
+    "Entry",
+    "Exported",
+    "Imported",
+    "Pin",
+    "Progress",
+    "StoreStat",
+    "VerifyReport",
+]
+
+
+@dataclass(frozen=True)
+class Added:
+    """A file, directory or link that has its CID now. Durable, if `stored`."""
+
+    cid: CID
+    name: str
+    """Its path, beginning with the name of the source; empty for a wrapping directory and for content without a name."""
+    bytes: int
+    """Content bytes read, in and below it."""
+    new_bytes: int
+    """Bytes of blocks that were not in the store before, of the whole call; 0 while the call goes on."""
+    new_blocks: int
+    """Blocks that were not in the store before, of the whole call; 0 while the call goes on."""
+    files: int
+    """Files in and below it."""
+    dag_bytes: int
+    """Size of its DAG, blocks used twice counted twice."""
+    profile: str
+    """Name of the profile that decided the CID, or "custom"."""
+    stored: bool
+    """False with `only_hash`."""
+    kind: Literal["file", "directory", "symlink"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of a directory, or what a path leads to."""
+
+    name: str
+    cid: CID
+    kind: Literal["file", "directory", "symlink", "unknown"]
+    """"unknown" where it was not looked up, or is neither."""
+    size: int | None
+    """Content bytes of a file; None for anything else, and where it was not looked up."""
+    dag_bytes: int
+    """Size of the DAG under it, by its directory's word."""
+    mode: int | None
+    """Permission bits, where they were kept."""
+    mtime: float | None
+    """Modification time, where it was kept."""
+    target: str | None
+    """Where a symbolic link points."""
+    path: str
+    """Names from the listed directory down to this entry, with "/" between them."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an operation is."""
+
+    phase: str
+    """What is being done: "add", "get", "cat", "verify", …"""
+    bytes: int
+    bytes_total: int | None
+    """None while nobody knows."""
+    files: int
+    """Files done; blocks, where there are no files."""
+    files_total: int | None
+    current: str | None
+    """The path or CID at hand."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `get` wrote."""
+
+    path: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Pin:
+    """ "Keep this." """
+
+    cid: CID
+    kind: Literal["recursive", "direct", "indirect"]
+    """The DAG under it too, the block alone, or not itself: kept because it is under a recursive pin."""
+    name: str | None
+
+
+@dataclass(frozen=True)
+class DagStat:
+    """The size of a DAG."""
+
+    cid: CID
+    blocks: int
+    """Different blocks."""
+    bytes: int
+    """Their bytes, each block counted once."""
+    links: int
+    total_bytes: int
+    """Bytes with every block counted as often as paths lead to it; 2^64 - 1 for that or more."""
+
+
+@dataclass(frozen=True)
+class StoreStat:
+    """What a store holds."""
+
+    path: str
+    blocks: int
+    bytes: int
+    """Bytes of live blocks."""
+    packs: int
+    disk_bytes: int
+    """Bytes of the pack files."""
+    dead_bytes: int
+    """Bytes of deleted blocks whose room is not free yet."""
+    pins: int
+    version: int
+    """Of the store's format."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A block that is not what its CID says."""
+
+    cid: CID | None
+    """None where even its name cannot be read."""
+    pack: int
+    offset: int
+    """Where its section begins in the pack, in bytes."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What `verify` found."""
+
+    blocks: int
+    bytes: int
+    damaged: list[Damage]
+    missing: list[CID]
+    """Blocks that a pinned DAG links and the store does not have."""
+    roots: list[CID]
+    """Pins that are hurt by either."""
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What `gc` freed, or with `dry_run` would free."""
+
+    blocks: int
+    bytes: int
+    kept_blocks: int
+    kept_bytes: int
+    dry_run: bool
+    packs_removed: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a CAR brought."""
+
+    roots: list[CID]
+    blocks: int
+    bytes: int
+    new_blocks: int
+    new_bytes: int
+    pinned: bool

@@ -1,0 +1,379 @@
+//! Reading a file by its hash: at any offset, verified, without holding more than a few blocks.
+//!
+//! The tree of a file is walked from its root each time it is needed; the inner nodes on the way to the last place read
+//! are kept, so that reading on is one lookup a leaf.
+
+use crate::block::Block;
+use crate::error::{Error, Result};
+use crate::operation::Operation;
+use crate::output::Output;
+use crate::store::Store;
+use shoal_core::Cid;
+use shoal_core::limits::DAG_DEPTH_MAX;
+use shoal_core::unixfs::{FileChild, Metadata, Node, decode_node};
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+/// A decoded inner node of a file.
+#[derive(Debug)]
+struct Inner {
+    /// Content that stands in the node itself, before that of its children: a range of the block.
+    data: Range<usize>,
+    block: Block,
+    children: Vec<FileChild>,
+    /// Where each child's content ends, counted from where the node's content begins.
+    ends: Vec<u64>,
+    file_bytes: u64,
+}
+
+/// A node of a file: content, or links to content.
+#[derive(Debug, Clone)]
+enum Part {
+    Leaf(Block, Range<usize>),
+    Inner(Arc<Inner>),
+}
+
+impl Part {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Leaf(_, range) => range.len() as u64,
+            Self::Inner(inner) => inner.file_bytes,
+        }
+    }
+}
+
+/// Reads and decodes one node of a file.
+fn part(store: &Store, cid: &Cid) -> Result<(Part, Metadata)> {
+    decode_part(cid, store.block(cid)?)
+}
+
+fn decode_part(cid: &Cid, block: Block) -> Result<(Part, Metadata)> {
+    let node = decode_node(cid.codec(), &block).map_err(|e| Error::unixfs(cid, e))?;
+    let within = |data: &[u8]| {
+        let start = data.as_ptr().addr().saturating_sub(block.as_ptr().addr());
+        if data.is_empty() { 0..0 } else { start..start + data.len() }
+    };
+    let (range, children, file_bytes, metadata) = match node {
+        Node::Raw(data) => (within(data), Vec::new(), data.len() as u64, Metadata::default()),
+        Node::File(file) => (within(file.data), file.children, file.file_bytes, file.metadata),
+        Node::Directory(_) | Node::Shard(_) => return Err(Error::NotAFile { cid: cid.clone(), kind: "a directory" }),
+        Node::Symlink(_) => return Err(Error::NotAFile { cid: cid.clone(), kind: "a symbolic link" }),
+    };
+    let part = if children.is_empty() {
+        Part::Leaf(block, range)
+    } else {
+        let ends = children.iter().scan(range.len() as u64, |end, child| {
+            *end = end.saturating_add(child.file_bytes);
+            Some(*end)
+        });
+        Part::Inner(Arc::new(Inner { data: range, ends: ends.collect(), block, children, file_bytes }))
+    };
+    Ok((part, metadata))
+}
+
+/// A leaf's place in its file.
+#[derive(Debug, Clone)]
+pub(crate) struct Leaf {
+    /// Where its content begins in the file.
+    pub offset: u64,
+    pub content: LeafContent,
+}
+
+/// Where the content of a leaf is.
+#[derive(Debug, Clone)]
+pub(crate) enum LeafContent {
+    /// In a block still to be read; that many bytes of the file by its parent's word.
+    Block(Cid, u64),
+    /// In a node that was read on the way.
+    Here(Block, Range<usize>),
+}
+
+/// The leaves of a file in order, from one offset to another. Memory: one inner node a level.
+pub(crate) struct Leaves {
+    store: Store,
+    range: Range<u64>,
+    /// Inner nodes on the way, each with its offset and the next child to visit; `None` means its own data is next.
+    stack: Vec<(Arc<Inner>, u64, Option<usize>)>,
+    first: Option<Leaf>,
+}
+
+impl Leaves {
+    fn new(store: &Store, root: &Part, range: Range<u64>) -> Self {
+        let mut leaves = Self { store: store.clone(), range, stack: Vec::new(), first: None };
+        match root {
+            Part::Leaf(block, content) => {
+                leaves.first = Some(Leaf { offset: 0, content: LeafContent::Here(block.clone(), content.clone()) });
+            }
+            Part::Inner(inner) => leaves.stack.push((Arc::clone(inner), 0, None)),
+        }
+        leaves
+    }
+
+    fn step(&mut self) -> Result<Option<Leaf>> {
+        if let Some(leaf) = self.first.take() {
+            return Ok(Some(leaf));
+        }
+        while let Some((inner, offset, next)) = self.stack.last_mut() {
+            let own = inner.data.len() as u64;
+            let Some(index) = *next else {
+                *next = Some(0);
+                let leaf = Leaf { offset: *offset, content: LeafContent::Here(inner.block.clone(), inner.data.clone()) };
+                *offset = offset.saturating_add(own);
+                if own > 0 && leaf.offset < self.range.end && *offset > self.range.start {
+                    return Ok(Some(leaf));
+                }
+                continue;
+            };
+            let Some(child) = inner.children.get(index).filter(|_| *offset < self.range.end) else {
+                self.stack.pop();
+                continue;
+            };
+            let (child, at) = (child.clone(), *offset);
+            *next = Some(index + 1);
+            *offset = offset.saturating_add(child.file_bytes);
+            if *offset <= self.range.start {
+                continue;
+            }
+            // A raw leaf needs no look: its block is its content.
+            if child.cid.codec() == shoal_core::cid::codec::RAW {
+                return Ok(Some(Leaf { offset: at, content: LeafContent::Block(child.cid, child.file_bytes) }));
+            }
+            let (part, _) = part(&self.store, &child.cid)?;
+            check_size(&child.cid, child.file_bytes, part.bytes())?;
+            match part {
+                Part::Leaf(block, content) => return Ok(Some(Leaf { offset: at, content: LeafContent::Here(block, content) })),
+                Part::Inner(inner) => {
+                    if self.stack.len() >= DAG_DEPTH_MAX {
+                        return Err(Error::DagTooDeep { cid: child.cid });
+                    }
+                    self.stack.push((inner, at, None));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for Leaves {
+    type Item = Result<Leaf>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}
+
+/// A parent's claim about a child's size must be true: offsets rest on it.
+fn check_size(cid: &Cid, claimed: u64, found: u64) -> Result<()> {
+    if claimed == found { Ok(()) } else { Err(Error::WrongSize { cid: cid.clone(), claimed, found }) }
+}
+
+impl Leaf {
+    /// Content bytes, by the parent's word.
+    pub fn bytes(&self) -> u64 {
+        match &self.content {
+            LeafContent::Here(_, range) => range.len() as u64,
+            LeafContent::Block(_, file_bytes) => *file_bytes,
+        }
+    }
+}
+
+/// Many leaves at once, verified together. The same order.
+pub(crate) fn read_leaves(store: &Store, leaves: &[Leaf]) -> Result<Vec<(Block, Range<usize>)>> {
+    let cids: Vec<Cid> = leaves
+        .iter()
+        .filter_map(|leaf| match &leaf.content {
+            LeafContent::Block(cid, _) => Some(cid.clone()),
+            LeafContent::Here(..) => None,
+        })
+        .collect();
+    let mut blocks = store.blocks(&cids).into_iter();
+    leaves
+        .iter()
+        .map(|leaf| match &leaf.content {
+            LeafContent::Here(block, range) => Ok((block.clone(), range.clone())),
+            LeafContent::Block(cid, file_bytes) => {
+                let block = blocks.next().unwrap_or_else(|| Err(Error::NotFound { cid: cid.clone() }))?;
+                check_size(cid, *file_bytes, block.len() as u64)?;
+                let range = 0..block.len();
+                Ok((block, range))
+            }
+        })
+        .collect()
+}
+
+/// An open file. Holds its root and the last leaf read; many may be open on one store.
+pub struct FileReader {
+    store: Store,
+    cid: Cid,
+    root: Part,
+    metadata: Metadata,
+    /// The leaf read last: where it begins, and its content.
+    last: Option<(u64, Block, Range<usize>)>,
+    /// The inner nodes that led to it, each with the offset where its content begins.
+    path: Vec<(u64, Arc<Inner>)>,
+}
+
+impl FileReader {
+    /// Opens a UnixFS file or a raw block. [`Error::NotAFile`] for anything else.
+    pub fn open(store: &Store, cid: &Cid) -> Result<Self> {
+        let (root, metadata) = part(store, cid)?;
+        Ok(Self { store: store.clone(), cid: cid.clone(), root, metadata, last: None, path: Vec::new() })
+    }
+
+    /// Bytes of content.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.root.bytes()
+    }
+
+    /// The root's CID.
+    #[must_use]
+    pub fn cid(&self) -> &Cid {
+        &self.cid
+    }
+
+    /// Mode and modification time, where they were kept.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        self.metadata
+    }
+
+    /// Fills `buffer` from `offset` on; fewer bytes only at the end of the file. Every byte was verified.
+    pub fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let at = offset.saturating_add(done as u64);
+            if at >= self.size() {
+                break;
+            }
+            let (start, block, range) = self.leaf_at(at)?;
+            let content = block.get(range).unwrap_or_default();
+            let within = usize::try_from(at - start).unwrap_or(usize::MAX);
+            let found = content.get(within..).unwrap_or_default();
+            let room = buffer.get_mut(done..).unwrap_or_default();
+            let n = found.len().min(room.len());
+            if n == 0 {
+                break;
+            }
+            if let (Some(to), Some(from)) = (room.get_mut(..n), found.get(..n)) {
+                to.copy_from_slice(from);
+            }
+            done += n;
+        }
+        Ok(done)
+    }
+
+    /// The leaf that holds the byte at `offset`, with the offset of its first byte.
+    pub fn leaf_at(&mut self, offset: u64) -> Result<(u64, Block, Range<usize>)> {
+        if let Some((start, block, range)) = &self.last
+            && (*start..start.saturating_add(range.len() as u64)).contains(&offset)
+        {
+            return Ok((*start, block.clone(), range.clone()));
+        }
+        let root = match &self.root {
+            Part::Leaf(block, range) => return Ok((0, block.clone(), range.clone())),
+            Part::Inner(inner) => Arc::clone(inner),
+        };
+        while self.path.last().is_some_and(|(start, inner)| !(*start..start.saturating_add(inner.file_bytes)).contains(&offset)) {
+            self.path.pop();
+        }
+        if self.path.is_empty() {
+            self.path.push((0, root));
+        }
+        while let Some((start, inner)) = self.path.last().cloned() {
+            let own = inner.data.len() as u64;
+            if offset < start.saturating_add(own) {
+                return Ok((start, inner.block.clone(), inner.data.clone()));
+            }
+            let within = offset.saturating_sub(start);
+            let index = inner.ends.partition_point(|&end| end <= within);
+            let (Some(child), Some(end)) = (inner.children.get(index), inner.ends.get(index)) else { break };
+            let at = start.saturating_add(end.saturating_sub(child.file_bytes));
+            let (part, _) = part(&self.store, &child.cid)?;
+            check_size(&child.cid, child.file_bytes, part.bytes())?;
+            match part {
+                Part::Leaf(block, range) => {
+                    self.last = Some((at, block.clone(), range.clone()));
+                    return Ok((at, block, range));
+                }
+                Part::Inner(inner) if self.path.len() < DAG_DEPTH_MAX => self.path.push((at, inner)),
+                Part::Inner(_) => return Err(Error::DagTooDeep { cid: child.cid.clone() }),
+            }
+        }
+        // Sizes of children were checked against their node when it was decoded.
+        Err(Error::WrongSize { cid: self.cid.clone(), claimed: self.size(), found: offset })
+    }
+
+    /// The leaves that hold `range`, in order.
+    pub(crate) fn leaves(&self, range: Range<u64>) -> Leaves {
+        Leaves::new(&self.store, &self.root, range)
+    }
+}
+
+/// Writes `length` bytes (or all there are) of a file from `offset` on to a descriptor: a file, pipe, terminal or socket.
+///
+/// One thread reads and verifies ahead while this one writes. Returns the bytes written.
+pub fn copy_to(file: &FileReader, output: BorrowedFd<'_>, offset: u64, length: Option<u64>, operation: &Operation) -> Result<u64> {
+    let end = length.map_or(u64::MAX, |n| offset.saturating_add(n)).min(file.size());
+    operation.expect(Some(end.saturating_sub(offset)), Some(1));
+    if offset >= end {
+        return Ok(0);
+    }
+    let mut output = Output::new(output, operation, true);
+    let (sender, receiver) = std::sync::mpsc::sync_channel::<Result<(u64, Block, Range<usize>)>>(VERIFY_AHEAD);
+    std::thread::scope(|scope| {
+        scope.spawn(move || verify_ahead(file, offset..end, &sender));
+        let mut written = 0u64;
+        for leaf in receiver {
+            operation.check()?;
+            let (start, block, range) = leaf?;
+            let content = block.get(range).unwrap_or_default();
+            let from = usize::try_from(offset.saturating_sub(start)).unwrap_or(usize::MAX).min(content.len());
+            let to = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX).min(content.len());
+            let wanted = content.get(from..to).unwrap_or_default();
+            output.write_all(wanted)?;
+            written += wanted.len() as u64;
+        }
+        operation.add_files(1);
+        Ok(written)
+    })
+}
+
+/// Verified leaves that may wait for the writer.
+const VERIFY_AHEAD: usize = 4;
+
+type Verified = Result<(u64, Block, Range<usize>)>;
+
+fn verify_ahead(file: &FileReader, range: Range<u64>, sender: &std::sync::mpsc::SyncSender<Verified>) {
+    let together = shoal_core::hash::lanes(shoal_core::hash::Hash::from_code(file.cid.hash()).unwrap_or(shoal_core::hash::Hash::Blake3));
+    let mut leaves = file.leaves(range);
+    loop {
+        let mut batch = Vec::with_capacity(together);
+        for leaf in leaves.by_ref().take(together) {
+            match leaf {
+                Ok(leaf) => batch.push(leaf),
+                Err(error) => {
+                    // The writer is gone only when it failed itself.
+                    let _ = sender.send(Err(error));
+                    return;
+                }
+            }
+        }
+        if batch.is_empty() {
+            return;
+        }
+        let contents = match read_leaves(&file.store, &batch) {
+            Ok(contents) => contents,
+            Err(error) => {
+                let _ = sender.send(Err(error));
+                return;
+            }
+        };
+        for (leaf, (block, content)) in batch.iter().zip(contents) {
+            if sender.send(Ok((leaf.offset, block, content))).is_err() {
+                return;
+            }
+        }
+    }
+}

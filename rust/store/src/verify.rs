@@ -1,0 +1,130 @@
+//! Verification: every byte of every pack hashed again, and which pinned DAGs are hurt.
+//!
+//! Reads at the speed of the hash, on all cores. Mends what can be made again from the packs (their indexes), and nothing else:
+//! damaged blocks are named, for someone who has them to bring back.
+//! The rule kept here: what was not looked at is not called sound.
+
+mod pack;
+mod roots;
+
+use crate::error::Result;
+use crate::operation::Operation;
+use crate::store::Store;
+use shoal_core::Cid;
+use shoal_core::hash::{Hash, VerifyError, digest_many, verify as verify_one};
+use std::fmt;
+
+/// What is wrong at a place of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The block does not match its CID.
+    Block,
+    /// What stands in front of the block, its length and CID, is not what was written.
+    Head,
+    /// The block's hash is one that Shoal cannot compute.
+    UnknownHash,
+    /// Bytes that belong to no block.
+    Stray,
+    /// The pack does not begin as a pack does.
+    Header,
+    /// The file ends here, before what was committed.
+    Cut,
+    /// There is no such file.
+    Missing,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Block => "the block does not match its hash",
+            Self::Head => "the length or CID in front of the block is damaged",
+            Self::UnknownHash => "the block's hash is not supported, so it cannot be checked",
+            Self::Stray => "bytes that belong to no block",
+            Self::Header => "the pack's header is damaged",
+            Self::Cut => "the file was cut short here",
+            Self::Missing => "the pack file is missing",
+        })
+    }
+}
+
+/// A damaged place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The block that is lost there. None where its name is lost too, or no block is.
+    pub cid: Option<Cid>,
+    /// The pack.
+    pub pack: u32,
+    /// Where the section begins, in bytes.
+    pub offset: u64,
+    /// What is wrong.
+    pub reason: Reason,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Blocks looked at.
+    pub blocks: u64,
+    /// Their lengths together, in bytes.
+    pub bytes: u64,
+    /// Damaged places, by pack and offset: the first [`DAMAGES_MAX`] of them.
+    pub damaged: Vec<Damage>,
+    /// All of them.
+    pub damaged_count: u64,
+    /// Blocks under pins that are nowhere in the store, as far as they can be told: the first [`DAMAGES_MAX`].
+    pub missing: Vec<Cid>,
+    /// Pins that do not keep what they promise: something of theirs is missing or damaged.
+    pub hurt_roots: Vec<Cid>,
+    /// Packs whose index was missing, bad, or did not say what the pack says, and was made again: now, or since the store was
+    /// opened.
+    pub indexes_rebuilt: Vec<u32>,
+    /// Whether the merged index did not say what those of the packs say. It is done without, until it is made again.
+    pub is_merged_rebuilt: bool,
+    /// Packs whose log of commits is bad. It is done without, and goes when the pack is full.
+    pub logs_damaged: Vec<u32>,
+}
+
+/// Most places and CIDs a report names. The counts go on.
+pub const DAMAGES_MAX: usize = 65_536;
+
+impl VerifyReport {
+    /// Whether every block is sound and every pin whole. Indexes that were made again are no harm.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.damaged_count == 0 && self.missing.is_empty() && self.hurt_roots.is_empty()
+    }
+}
+
+/// Hashes every live block of the store again, and looks whether the pins are whole.
+///
+/// `operation` counts blocks as files. Needs no lock: what is added meanwhile is not looked at. Damage is in the report; an error
+/// means that the verification could not be done.
+pub fn verify(store: &Store, operation: &Operation) -> Result<VerifyReport> {
+    let mut report = VerifyReport::default();
+    store.refresh()?;
+    let damaged = pack::verify_packs(store, &mut report, operation)?;
+    let lost = pack::without_other_copy(store, &damaged)?;
+    roots::verify_roots(store, &lost, &mut report, operation)?;
+    report.indexes_rebuilt.extend(store.recovery().unwrap_or_default().indexes_rebuilt);
+    report.indexes_rebuilt.sort_unstable();
+    report.indexes_rebuilt.dedup();
+    Ok(report)
+}
+
+/// Checks many blocks, SHA-256 side by side.
+pub(crate) fn check_many(blocks: &[(&Cid, &[u8])]) -> Vec<std::result::Result<(), VerifyError>> {
+    let is_sha256 = |cid: &Cid| {
+        let parts = cid.parts();
+        parts.hash == Hash::Sha256.code() && parts.digest.len() == 32
+    };
+    let inputs: Vec<&[u8]> = blocks.iter().filter(|(cid, _)| is_sha256(cid)).map(|(_, data)| *data).collect();
+    let mut digests = vec![[0; 32]; inputs.len()];
+    digest_many(Hash::Sha256, &inputs, &mut digests);
+    let mut digests = digests.iter();
+    let check = |(cid, data): &(&Cid, &[u8])| match is_sha256(cid) {
+        false => verify_one(cid, data),
+        true if digests.next().is_some_and(|digest| digest == cid.digest()) => Ok(()),
+        true => Err(VerifyError::Mismatch),
+    };
+    blocks.iter().map(check).collect()
+}

@@ -1,0 +1,362 @@
+//! Verifying packs: first their structure, from one thread, then the blocks, on all cores.
+
+use super::{DAMAGES_MAX, Damage, Reason, VerifyReport, check_many};
+use crate::disk::Map;
+use crate::error::{Error, Result};
+use crate::index::BadPage;
+use crate::operation::Operation;
+use crate::pack::{Entry, HEADER, HEADER_BYTES, Key, LogEnd, Section, key, section_at};
+use crate::queue::{Queue, Shared, Work};
+use crate::store::{BadIndex, Found, Inner, Store, locked};
+use shoal_core::Cid;
+use shoal_core::hash::VerifyError;
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
+/// A block to hash.
+struct Job {
+    cid: Cid,
+    start: u64,
+    end: u64,
+    found: Found,
+}
+
+/// Neighbours in one pack, hashed side by side.
+struct Batch {
+    map: Map,
+    jobs: Vec<Job>,
+}
+
+/// Blocks in a batch: as many as SHA-256 takes side by side, twice over.
+const BATCH_BLOCKS: usize = 32;
+/// Bytes of blocks in a batch, give or take one block.
+const BATCH_BYTES: u64 = 8 * 1024 * 1024;
+/// Batches that may wait for a worker.
+const QUEUED_MAX: usize = 8;
+
+/// Batches are not shared further.
+enum Undivided {}
+
+impl Shared for Undivided {
+    type Segment = ();
+
+    fn claim(&self) -> Option<()> {
+        None
+    }
+}
+
+/// A copy of a block that is bad.
+pub(super) struct BadCopy {
+    found: Found,
+    key: Key,
+}
+
+/// What was found, by all threads.
+#[derive(Default)]
+struct Findings {
+    damaged: Vec<Damage>,
+    count: u64,
+    copies: Vec<BadCopy>,
+}
+
+impl Findings {
+    fn add(&mut self, damage: Damage, copy: Option<BadCopy>) {
+        self.count += 1;
+        if self.damaged.len() < DAMAGES_MAX {
+            self.damaged.push(damage);
+        }
+        self.copies.extend(copy);
+    }
+
+    fn place(&mut self, pack: u32, offset: u64, reason: Reason) {
+        self.add(Damage { cid: None, pack, offset, reason }, None);
+    }
+}
+
+/// What is known of a pack before it is read.
+struct Pack {
+    id: u32,
+    map: Map,
+    /// Bytes that are there.
+    readable: u64,
+    /// Bytes that were committed.
+    committed: u64,
+    /// Ascending by place, dead ones too.
+    entries: Vec<Entry>,
+    dead: HashSet<u64>,
+    is_sealed: bool,
+}
+
+/// Verifies all packs: the bad copies of live blocks.
+pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: &Operation) -> Result<Vec<BadCopy>> {
+    let inner = &*store.0;
+    let stats = store.packs()?;
+    let missing = store.stat()?.packs_missing;
+    let live = |whole: u64, dead: u64| whole.saturating_sub(dead);
+    operation.expect(
+        Some(stats.iter().map(|stat| live(stat.block_bytes, stat.dead_bytes)).sum()),
+        Some(stats.iter().map(|stat| live(stat.blocks, stat.dead_blocks)).sum()),
+    );
+    let findings = Mutex::new(Findings::default());
+    let queue: Queue<Batch, Undivided> = Queue::new(QUEUED_MAX);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let survey = std::thread::scope(|scope| {
+        let close = queue.close_on_drop();
+        for _ in 0..cores {
+            scope.spawn(|| hash_batches(&queue, &findings, operation));
+        }
+        let survey = stats.iter().try_for_each(|stat| {
+            if missing.contains(&stat.pack) {
+                locked(&findings).place(stat.pack, 0, Reason::Missing);
+                return Ok(());
+            }
+            survey(inner, stat.pack, &queue, &findings, report, operation)
+        });
+        if survey.is_err() {
+            queue.stop();
+        }
+        drop(close);
+        survey
+    });
+    survey?;
+    operation.check()?;
+    report.is_merged_rebuilt = !check_merged(inner)?;
+    let mut findings = findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // So that putting these blocks again heals them.
+    inner.pending_mut().damaged.extend(findings.copies.iter().map(|copy| copy.found));
+    findings.damaged.sort_by_key(|damage| (damage.pack, damage.offset));
+    report.damaged = findings.damaged;
+    report.damaged_count = findings.count;
+    Ok(findings.copies)
+}
+
+fn hash_batches(queue: &Queue<Batch, Undivided>, findings: &Mutex<Findings>, operation: &Operation) {
+    let _stop = OnPanic(queue);
+    while let Some(Work::Job(batch)) = queue.next() {
+        let _done = queue.done_on_drop();
+        if operation.check().is_err() {
+            queue.stop();
+            return;
+        }
+        if let (Some(first), Some(last)) = (batch.jobs.first(), batch.jobs.last()) {
+            batch.map.will_need(first.start, last.end);
+        }
+        let blocks: Vec<(&Cid, &[u8])> =
+            batch.jobs.iter().map(|job| (&job.cid, batch.map.get(job.start, job.end).unwrap_or_default())).collect();
+        for (job, outcome) in batch.jobs.iter().zip(check_many(&blocks)) {
+            let reason = match outcome {
+                Ok(()) => continue,
+                Err(VerifyError::Mismatch) => Reason::Block,
+                Err(VerifyError::UnknownHash(_)) => Reason::UnknownHash,
+            };
+            let copy = key(&job.cid).map(|key| BadCopy { found: job.found, key });
+            let damage = Damage { cid: Some(job.cid.clone()), pack: job.found.pack, offset: job.found.place.offset(), reason };
+            locked(findings).add(damage, copy);
+        }
+        operation.add_bytes(blocks.iter().map(|(_, data)| data.len() as u64).sum());
+        operation.add_files(blocks.len() as u64);
+    }
+}
+
+/// A worker that dies must not leave the others waiting.
+struct OnPanic<'a>(&'a Queue<Batch, Undivided>);
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+/// The pack as it is now; `None` when it was retired meanwhile.
+fn open(inner: &Inner, pack: u32) -> Result<Option<Pack>> {
+    inner.look_up(|state| {
+        let Some(record) = state.contents.packs.get(&pack) else { return Ok(Ok(None)) };
+        if let Some(active) = state.active.as_ref().filter(|active| active.id == pack) {
+            let readable = active.committed.min(active.readable);
+            let entries = active.entries().iter().take(active.committed_entries).copied().collect();
+            return Ok(active.map_to(readable).map_err(|e| Error::io("mapping", &inner.paths.car(pack), e)).map(|map| {
+                let dead = record.dead.clone();
+                Some(Pack { id: pack, map, readable, committed: active.committed, entries, dead, is_sealed: false })
+            }));
+        }
+        let Some(sealed) = state.sealed(pack) else { return Ok(Ok(None)) };
+        let mut entries = Vec::new();
+        for slot in 0..sealed.index.len() {
+            entries.push(sealed.index.entry(slot).map_err(|BadPage| BadIndex::Pack(pack))?);
+        }
+        entries.sort_unstable_by_key(|entry| entry.place);
+        let (map, dead) = (sealed.map.clone(), record.dead.clone());
+        Ok(Ok(Some(Pack { id: pack, map, readable: sealed.readable, committed: record.length, entries, dead, is_sealed: true })))
+    })?
+}
+
+/// Checks that a pack's sections stand one behind the other just where its index says, and hands the blocks to the workers.
+fn survey(
+    inner: &Inner,
+    id: u32,
+    queue: &Queue<Batch, Undivided>,
+    findings: &Mutex<Findings>,
+    report: &mut VerifyReport,
+    operation: &Operation,
+) -> Result<()> {
+    let Some(pack) = open(inner, id)? else { return Ok(()) };
+    if pack.map.get(0, HEADER_BYTES.min(pack.readable)) != Some(&HEADER[..]) {
+        locked(findings).place(id, 0, Reason::Header);
+    }
+    let is_index_wrong = survey_sections(&pack, queue, findings, report, operation)?;
+    if pack.readable < pack.committed {
+        locked(findings).place(id, pack.readable, Reason::Cut);
+    }
+    if is_index_wrong && pack.is_sealed {
+        inner.mend(BadIndex::Pack(id), false)?;
+        report.indexes_rebuilt.push(id);
+    }
+    if !pack.is_sealed && !is_log_sound(inner, &pack) {
+        report.logs_damaged.push(id);
+    }
+    Ok(())
+}
+
+/// Whether the index names other blocks than the pack has, or at other places.
+fn survey_sections(
+    pack: &Pack,
+    queue: &Queue<Batch, Undivided>,
+    findings: &Mutex<Findings>,
+    report: &mut VerifyReport,
+    operation: &Operation,
+) -> Result<bool> {
+    let mut is_index_wrong = false;
+    let mut jobs: Vec<Job> = Vec::new();
+    let push = |jobs: &mut Vec<Job>| {
+        let jobs = std::mem::take(jobs);
+        if jobs.is_empty() || queue.push(Batch { map: pack.map.clone(), jobs }) { Ok(()) } else { operation.check() }
+    };
+    // Where the next section should begin; not known behind a damaged one.
+    let mut next = Some(HEADER_BYTES);
+    for entry in &pack.entries {
+        operation.check()?;
+        let offset = entry.place.offset();
+        if let Some(from) = next {
+            is_index_wrong |= survey_gap(pack, from, offset, findings);
+        }
+        let is_live = !pack.dead.contains(&offset);
+        if is_live {
+            report.blocks += 1;
+            report.bytes = report.bytes.saturating_add(entry.place.block_bytes());
+        }
+        let found = Found { pack: pack.id, place: entry.place };
+        let section = section_at(&pack.map, offset, pack.readable);
+        next = section.as_ref().map(|section| section.end);
+        match section {
+            Some(section) if is_as_indexed(&section, entry) => {
+                if is_live {
+                    jobs.push(Job { cid: section.cid, start: section.block_start, end: section.end, found });
+                }
+            }
+            // A sound block, and not the one that the index names: it is the index that lies.
+            Some(section) if is_sound(pack, &section) => is_index_wrong = true,
+            Some(_) | None => {
+                next = None;
+                let reason = if offset >= pack.readable { Reason::Cut } else { Reason::Head };
+                if is_live {
+                    let damage = Damage { cid: None, pack: pack.id, offset, reason };
+                    locked(findings).add(damage, Some(BadCopy { found, key: entry.key }));
+                }
+            }
+        }
+        let batch_bytes = jobs.first().map_or(0, |first| offset.saturating_sub(first.start));
+        if jobs.len() >= BATCH_BLOCKS || batch_bytes >= BATCH_BYTES {
+            push(&mut jobs)?;
+        }
+    }
+    push(&mut jobs)?;
+    if let Some(from) = next {
+        is_index_wrong |= survey_gap(pack, from, pack.committed.min(pack.readable), findings);
+    }
+    Ok(is_index_wrong)
+}
+
+fn is_as_indexed(section: &Section, entry: &Entry) -> bool {
+    section.end - section.block_start == entry.place.block_bytes() && key(&section.cid) == Some(entry.key)
+}
+
+fn is_sound(pack: &Pack, section: &Section) -> bool {
+    let block = pack.map.get(section.block_start, section.end).unwrap_or_default();
+    shoal_core::hash::verify(&section.cid, block).is_ok()
+}
+
+/// Looks at bytes that the index says nothing of. Whether blocks stand there.
+fn survey_gap(pack: &Pack, from: u64, to: u64, findings: &Mutex<Findings>) -> bool {
+    let (mut at, mut has_blocks) = (from, false);
+    while at < to {
+        match section_at(&pack.map, at, to).filter(|section| is_sound(pack, section)) {
+            Some(section) => (at, has_blocks) = (section.end, true),
+            None => {
+                locked(findings).place(pack.id, at, Reason::Stray);
+                break;
+            }
+        }
+    }
+    has_blocks
+}
+
+/// Whether the log of an open pack leads to what the journal says of it.
+fn is_log_sound(inner: &Inner, pack: &Pack) -> bool {
+    let wanted = inner.state().active.as_ref().filter(|active| active.id == pack.id).and_then(|active| active.log);
+    // Done without already: what could be wrong with it does no harm.
+    let Some(wanted) = wanted else { return true };
+    let Ok(file) = inner.disk.open(&inner.paths.log(pack.id), false) else { return wanted.bytes == 0 };
+    let Ok(bytes) = crate::disk::read_to_end(&*file, 0) else { return false };
+    let mut end = LogEnd::start(pack.id);
+    let mut entries = Vec::new();
+    while end != wanted {
+        let rest = usize::try_from(end.bytes).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+        let Some((group, _, next)) = end.read_group(rest) else { return false };
+        entries.extend(group);
+        end = next;
+    }
+    entries.sort_unstable_by_key(|entry| entry.place);
+    entries == pack.entries
+}
+
+/// Compares merged indexes with those of the packs, which were compared with the packs.
+fn check_merged(inner: &Inner) -> Result<bool> {
+    let unsound = inner.look_up(|state| {
+        for (at, merged) in state.merged.iter().map(|merged| &merged.index).enumerate() {
+            let mut slots: HashMap<u32, u64> = HashMap::new();
+            for slot in 0..merged.len() {
+                let entry = merged.entry(slot).map_err(|BadPage| BadIndex::Merged(at))?;
+                let Some(sealed) = state.sealed(entry.pack) else { continue };
+                let indexed = sealed.index.entry(u64::from(entry.slot)).map_err(|BadPage| BadIndex::Pack(entry.pack))?;
+                if !indexed.key.starts_with(&entry.prefix.to_be_bytes()) {
+                    return Ok(Some(at));
+                }
+                *slots.entry(entry.pack).or_default() += 1;
+            }
+            let is_whole =
+                |pack: &u32| state.sealed(*pack).is_none_or(|sealed| slots.get(pack).copied().unwrap_or(0) == sealed.index.len());
+            if !merged.packs.iter().all(is_whole) {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
+    })?;
+    if let Some(at) = unsound {
+        inner.mend(BadIndex::Merged(at), false)?;
+    }
+    Ok(unsound.is_none())
+}
+
+/// The keys of damaged blocks that have no sound copy elsewhere.
+pub(super) fn without_other_copy(store: &Store, damaged: &[BadCopy]) -> Result<HashSet<Key>> {
+    let bad: HashSet<Found> = damaged.iter().map(|copy| copy.found).collect();
+    let mut lost = HashSet::new();
+    for copy in damaged {
+        if !store.0.look_up(|state| state.find(&copy.key, true, &mut |found| !bad.contains(&found)))? {
+            lost.insert(copy.key);
+        }
+    }
+    Ok(lost)
+}

@@ -1,0 +1,98 @@
+//! Which pins do not keep what they promise.
+
+use super::{DAMAGES_MAX, VerifyReport};
+use crate::error::{Error, Result};
+use crate::meta::PinKind;
+use crate::operation::Operation;
+use crate::pack::{Key, key};
+use crate::store::Store;
+use crate::walk::{Lost, Seen, Visited, WalkOptions, walk_on};
+use shoal_core::Cid;
+use std::collections::HashSet;
+
+/// The nodes on the way down, and all from which something lost can be reached.
+#[derive(Default)]
+struct Hurt {
+    path: Vec<Cid>,
+    /// As CIDv1.
+    nodes: HashSet<Cid>,
+    missing: Vec<Cid>,
+}
+
+impl Hurt {
+    /// Something at this depth is lost: so are all above it.
+    fn hurt_path(&mut self, depth: usize) {
+        self.path.truncate(depth);
+        // From below: where one is hurt already, so are those above it.
+        for node in self.path.iter().rev() {
+            if !self.nodes.insert(node.clone()) {
+                break;
+            }
+        }
+    }
+
+    fn visit(&mut self, visited: &Visited<'_>, lost: &HashSet<Key>) {
+        self.path.truncate(visited.depth);
+        let cid = visited.cid.to_v1();
+        let is_lost = visited.block.is_none() && key(&cid).is_some_and(|key| lost.contains(&key));
+        if is_lost {
+            self.nodes.insert(cid.clone());
+        }
+        if self.nodes.contains(&cid) {
+            self.hurt_path(visited.depth);
+        }
+        if !visited.is_repeat {
+            self.path.push(cid);
+        }
+    }
+
+    fn lose(&mut self, lost: &Lost<'_>, error: Error) -> Result<()> {
+        match error {
+            Error::NotFound { .. } if self.missing.len() < DAMAGES_MAX => self.missing.push(lost.cid.clone()),
+            Error::NotFound { .. } | Error::Damaged { .. } | Error::UnsupportedHash { .. } | Error::Dag { .. } => {}
+            // Not about the block: nobody knows whether it is lost.
+            error => return Err(lost.because(error)),
+        }
+        self.nodes.insert(lost.cid.to_v1());
+        self.hurt_path(lost.depth);
+        Ok(())
+    }
+}
+
+/// Walks all pins. `lost` are the keys of blocks that were found damaged, of which no sound copy is left.
+pub(super) fn verify_roots(store: &Store, lost: &HashSet<Key>, report: &mut VerifyReport, operation: &Operation) -> Result<()> {
+    let pins = store.pins()?;
+    let recursive: Vec<Cid> = pins.iter().filter(|pin| pin.kind == PinKind::Recursive).map(|pin| pin.cid.clone()).collect();
+    let hurt = std::cell::RefCell::new(Hurt::default());
+    // Its own counters: these blocks were counted when they were hashed.
+    let walked = Operation::new();
+    let options = WalkOptions { report_repeats: true, ..WalkOptions::default() };
+    let mut visit = |visited: Visited<'_>| {
+        operation.check()?;
+        hurt.borrow_mut().visit(&visited, lost);
+        Ok(())
+    };
+    let mut lose = |lost: Lost<'_>, error| hurt.borrow_mut().lose(&lost, error);
+    walk_on(store, &recursive, options, &mut Seen::new(false), &walked, &mut visit, &mut lose)?;
+    let mut hurt = hurt.into_inner();
+    for pin in pins {
+        let is_hurt = match pin.kind {
+            PinKind::Recursive => hurt.nodes.contains(&pin.cid.to_v1()),
+            PinKind::Direct => match store.block(&pin.cid) {
+                Ok(_) => false,
+                Err(Error::NotFound { .. }) => {
+                    hurt.missing.push(pin.cid.clone());
+                    true
+                }
+                Err(Error::Damaged { .. } | Error::UnsupportedHash { .. }) => true,
+                Err(error) => return Err(error),
+            },
+        };
+        if is_hurt {
+            report.hurt_roots.push(pin.cid);
+        }
+    }
+    report.missing = hurt.missing;
+    report.missing.truncate(DAMAGES_MAX);
+    Ok(())
+}
