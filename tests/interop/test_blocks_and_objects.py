@@ -112,7 +112,7 @@ def test_a_dag_pb_node_is_the_same_object(pair: Pair, tmp_path: Path):
     kubo = pair.kubo.at("unixfs-v1-2025")
     shown = kubo.run("dag", "get", root)
     assert pair.shoal.run("dag", "get", root) == shown
-    for path in ("Links/0/Name", "Links/1/Hash", "Links/0/Tsize", "Data", "file"):
+    for path in ("file", "ü"):
         assert pair.shoal.run("dag", "get", f"{root}/{path}") == kubo.run("dag", "get", f"{root}/{path}"), path
     put = ["dag", "put", "--store-codec=dag-pb", "--input-codec=dag-json", "--hash=sha2-256"]
     assert pair.shoal.word(*put, stdin=shown) == kubo.word(*put, stdin=shown) == root

@@ -8,7 +8,6 @@ must hold exactly what it held before, and work on.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import hashlib
 import os
 import pty
@@ -341,6 +340,7 @@ def test_malformed_ignore_rules_are_refused(bench: Bench):
         (["--chunker=size-99999999"], "size-99999999"),
         (["--chunker=rabin-1-2-3"], "rabin-1-2-3"),
         (["--chunker=rabin-100-50-20"], "rabin-100-50-20"),
+        (["--chunker=rabin-16-16-16"], "rabin-16-16-16"),
         (["--chunker=scissors"], "scissors"),
         (["--hash=md5"], "md5"),
         (["--hash=blake3", "--cid-version=0"], "blake3"),

@@ -122,6 +122,8 @@ pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: 
     operation.check()?;
     report.is_merged_rebuilt = !check_merged(inner)?;
     let mut findings = findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // So that putting these blocks again heals them.
+    inner.pending_mut().damaged.extend(findings.copies.iter().map(|copy| copy.found));
     findings.damaged.sort_by_key(|damage| (damage.pack, damage.offset));
     report.damaged = findings.damaged;
     report.damaged_count = findings.count;
