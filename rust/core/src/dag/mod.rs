@@ -6,6 +6,7 @@
 pub mod cbor;
 pub mod json;
 pub mod pb;
+mod pb_value;
 pub mod value;
 
 use crate::cid::{Cid, CidError, codec};
@@ -125,13 +126,14 @@ impl fmt::Display for DagError {
 }
 impl std::error::Error for DagError {}
 
-/// The value of a raw, dag-cbor or dag-json block in canonical form.
+/// The value of a raw, dag-pb, dag-cbor or dag-json block in canonical form.
 ///
 /// # Errors
 /// [`DagError::Malformed`] also for valid but non-canonical blocks; [`decode_relaxed`] reads those.
 pub fn decode(codec: u64, block: &[u8]) -> Result<Value, DagError> {
     match codec {
         codec::RAW => Ok(Value::Bytes(block.to_vec())),
+        codec::DAG_PB => pb_value::decode(block),
         codec::DAG_CBOR => cbor::decode(block),
         codec::DAG_JSON => json::decode(block),
         codec => Err(DagError::Unsupported { codec }),
@@ -153,6 +155,7 @@ pub fn encode(codec: u64, value: &Value) -> Result<Vec<u8>, DagError> {
     match (codec, value) {
         (codec::RAW, Value::Bytes(bytes)) => Ok(bytes.clone()),
         (codec::RAW, _) => Err(DagError::Unencodable { codec, reason: Reason::Syntax("a raw block is bytes, nothing else") }),
+        (codec::DAG_PB, _) => pb_value::encode(value),
         (codec::DAG_CBOR, _) => cbor::encode(value),
         (codec::DAG_JSON, _) => json::encode(value),
         _ => Err(DagError::Unsupported { codec }),
