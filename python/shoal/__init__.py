@@ -21,8 +21,8 @@ from shoal.file import File
 from shoal.results import (
     Added,
     Collected,
-    Damage,
     DagStat,
+    Damage,
     Entry,
     Exported,
     Imported,

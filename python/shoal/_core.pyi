@@ -1,11 +1,29 @@
 # What the Rust extension offers, with the prose that the extension itself does not carry. Checked by `python -m mypy.stubtest`.
 
 import os
-from collections.abc import Callable, Iterator
-from types import NotImplementedType
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeAlias, TypedDict, final
 
 from _typeshed import ReadableBuffer, WriteableBuffer
+
+__all__ = [
+    "CID",
+    "Block",
+    "CidBatches",
+    "EntryBatches",
+    "FileReader",
+    "Operation",
+    "Path",
+    "Profile",
+    "RefBatches",
+    "Store",
+    "__version__",
+    "bench_chunk",
+    "bench_hash",
+    "dag_decode",
+    "dag_encode",
+    "dag_recode",
+]
 
 __version__: str
 
@@ -254,19 +272,30 @@ def dag_encode(codec: str, obj: Any) -> bytes:
 def dag_decode(codec: str, data: ReadableBuffer) -> Any:
     """The object that a block says. Strict: raises `shoal.errors.InvalidInput` for what is not in canonical form."""
 
+def dag_recode(data: ReadableBuffer, input_codec: str, store_codec: str) -> bytes:
+    """A block's object as a block of another codec. The input may have the loose form that people type."""
+
+def bench_hash(hash: str, bytes: int, threads: int = 1) -> float:
+    """Seconds to hash so many bytes in memory ("blake3" or "sha2-256"), in chunks of 1 MiB, with so many threads."""
+
+def bench_chunk(chunker: str, bytes: int) -> float:
+    """Seconds to find the cuts of so many bytes in memory, with one thread."""
+
 # What follows is for the modules of this package.
 
-AddedRow: TypeAlias = tuple[CID, str, _Kind, int, int, int]
-EntryRow: TypeAlias = tuple[str, CID, Literal["file", "directory", "symlink", "unknown"], int | None, int, int | None, float | None, str | None]
-PinRow: TypeAlias = tuple[CID, Literal["recursive", "direct"], str | None]
+_AddedRow: TypeAlias = tuple[CID, str, _Kind, int, int, int]
+_EntryRow: TypeAlias = tuple[
+    str, CID, Literal["file", "directory", "symlink", "unknown"], int | None, int, int | None, float | None, str | None
+]
+_PinRow: TypeAlias = tuple[CID, Literal["recursive", "direct", "indirect"], str | None]
 
-class Watch(TypedDict):
+class _Watch(TypedDict):
     """How a long call is watched: what cancels it, and what hears of it (with the parts of `Operation.progress`)."""
 
     operation: Operation | None
     on_progress: Callable[[int, int | None, int, int | None, str | None], None] | None
 
-class AddOptions(TypedDict):
+class _AddOptions(TypedDict):
     """The keywords of `shoal.Store.add`; `mtime` in seconds and nanoseconds."""
 
     profile: Profile
@@ -321,7 +350,21 @@ class EntryBatches:
     """The entries of a directory, some hundreds at a time."""
 
     def __iter__(self) -> Self: ...
-    def __next__(self) -> list[EntryRow]: ...
+    def __next__(self) -> list[_EntryRow]: ...
+
+@final
+class RefBatches:
+    """The links of a DAG, some hundreds at a time."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> list[tuple[CID, CID, str]]: ...
+
+@final
+class CidBatches:
+    """The CIDs of the store's blocks, some hundreds at a time."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> list[CID]: ...
 
 @final
 class Store:
@@ -339,34 +382,58 @@ class Store:
     def path(self) -> str: ...
     def close(self) -> None: ...
     def stat(self) -> tuple[str, int, int, int, int, int, int, int]: ...
-    def recover(self, watch: Watch) -> str | None:
+    def recover(self, watch: _Watch) -> str | None:
         """Takes the lock once, and tells what a crash had left to put right."""
 
     def add(
-        self, paths: list[str], options: AddOptions, watch: Watch, on_entry: Callable[..., None] | None
-    ) -> tuple[list[AddedRow], int, int]: ...
+        self, paths: list[str], options: _AddOptions, watch: _Watch, on_entry: Callable[..., None] | None
+    ) -> tuple[list[_AddedRow], int, int]: ...
     def add_stream(
         self,
         pieces: Iterator[ReadableBuffer] | Any,
         name: str,
-        options: AddOptions,
-        watch: Watch,
+        options: _AddOptions,
+        watch: _Watch,
         on_entry: Callable[..., None] | None,
-    ) -> tuple[list[AddedRow], int, int]: ...
+    ) -> tuple[list[_AddedRow], int, int]: ...
     def open_file(self, content: _Content) -> FileReader: ...
-    def copy_to(self, content: _Content, descriptor: int, offset: int, length: int | None, watch: Watch) -> int: ...
-    def get(self, content: _Content, target: str, force: bool, watch: Watch) -> tuple[str, int, int]: ...
+    def copy_to(self, content: _Content, descriptor: int, offset: int, length: int | None, watch: _Watch) -> int: ...
+    def get(self, content: _Content, target: str, force: bool, watch: _Watch) -> tuple[str, int, int]: ...
     def entries(self, content: _Content, resolved: bool) -> EntryBatches: ...
-    def about(self, content: _Content) -> EntryRow: ...
+    def about(self, content: _Content) -> _EntryRow: ...
     def resolve(self, content: _Content) -> tuple[CID, str]: ...
     def put_many(
-        self, blocks: list[tuple[_AnyCID | None, ReadableBuffer]], *, codec: str, hash: str, pin: bool, watch: Watch
+        self,
+        blocks: Sequence[tuple[_AnyCID | None, ReadableBuffer]],
+        *,
+        codec: str,
+        hash: str,
+        pin: bool,
+        watch: _Watch,
     ) -> list[CID]: ...
     def block(self, cid: _AnyCID) -> Block: ...
-    def blocks(self, cids: list[_AnyCID], watch: Watch) -> list[Block]: ...
+    def blocks(self, cids: Sequence[_AnyCID], watch: _Watch) -> list[Block]: ...
     def has(self, cid: _AnyCID) -> bool: ...
-    def has_many(self, cids: list[_AnyCID]) -> list[bool]: ...
+    def has_many(self, cids: Sequence[_AnyCID]) -> list[bool]: ...
     def size(self, cid: _AnyCID) -> int: ...
-    def pins(self) -> list[PinRow]: ...
-    def pin_of(self, cid: _AnyCID) -> PinRow | None: ...
-    def unpin(self, cid: _AnyCID, watch: Watch) -> bool: ...
+    def pins(self) -> list[_PinRow]: ...
+    def kept(self, cid: _AnyCID | None, kind: str | None, name: str | None, watch: _Watch) -> list[_PinRow]: ...
+    def pin_add(self, content: _Content, recursive: bool, name: str | None, watch: _Watch) -> CID: ...
+    def pin_rm(self, cid: _AnyCID, watch: _Watch) -> None: ...
+    def delete(self, cids: Sequence[_AnyCID], force: bool, watch: _Watch) -> int: ...
+    def collect(self, dry_run: bool, watch: _Watch) -> tuple[int, int, int, int, int]: ...
+    def verify(
+        self, watch: _Watch
+    ) -> tuple[int, int, list[tuple[CID | None, int, int, str]], list[CID], list[CID], bool]: ...
+    def refs(
+        self, content: _Content, recursive: bool, unique: bool, depth_max: int | None, watch: _Watch
+    ) -> RefBatches: ...
+    def cids(self) -> CidBatches: ...
+    def dag_stat(self, content: _Content, watch: _Watch) -> tuple[CID, int, int, int, int]: ...
+    def dag_get(self, content: _Content) -> Any: ...
+    def dag_resolve(self, content: _Content) -> tuple[CID, str]: ...
+    def export_car(self, content: _Content, descriptor: int, version: int, watch: _Watch) -> int: ...
+    def import_car(self, path: str, pin_roots: bool, watch: _Watch) -> tuple[list[CID], int, int, int, int]: ...
+    def import_car_stream(
+        self, pieces: Iterator[ReadableBuffer] | Any, pin_roots: bool, watch: _Watch
+    ) -> tuple[list[CID], int, int, int, int]: ...

@@ -55,7 +55,7 @@ class AddKeywords(TypedDict, total=False):
 def open_source(source: Source) -> tuple[str, None] | tuple[None, Iterator[BytesLike]]:
     """A source as a path, or as an iterator of pieces."""
     if isinstance(source, str | os.PathLike):
-        return os.path.expanduser(os.fspath(source)), None  # noqa: PTH111
+        return os.path.expanduser(os.fspath(source)), None
     if isinstance(source, bytes):
         return None, iter((source,))
     read = getattr(source, "read", None)
@@ -69,7 +69,9 @@ def open_source(source: Source) -> tuple[str, None] | tuple[None, Iterator[Bytes
         return None, _slices(view)
     if isinstance(source, Iterable):
         return None, _gathered(source)
-    message = f"what can be added is a path, bytes, an open binary file or an iterable of bytes, not {type(source).__name__}"
+    message = (
+        f"what can be added is a path, bytes, an open binary file or an iterable of bytes, not {type(source).__name__}"
+    )
     raise TypeError(message)
 
 

@@ -9,7 +9,7 @@ A message says what happened, where, and what to do. It never repeats bytes that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from shoal._core import CID
@@ -50,7 +50,7 @@ class ShoalError(Exception):
     message: str
     """What, where, and what to do."""
 
-    def __new__(cls, message: str = "", **_details: object) -> ShoalError:
+    def __new__(cls, message: str = "", **_details: object) -> Self:
         # The classes that are an OSError too would otherwise take the message apart as (errno, text).
         return super().__new__(cls, message)
 
@@ -67,7 +67,9 @@ class ShoalError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         details = {name: value for name, value in self.__dict__.items() if name not in {"message", "__notes__"}}
         if isinstance(self, OSError):  # whose fields are slots
-            details |= {name: value for name in ("errno", "filename") if (value := getattr(self, name, None)) is not None}
+            details |= {
+                name: value for name in ("errno", "filename") if (value := getattr(self, name, None)) is not None
+            }
         return _restore, (type(self), self.message, details)
 
 

@@ -15,7 +15,7 @@ from shoal.store import Store
 from shoal.stream import AsyncFile, Pulled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -58,7 +58,11 @@ class Node:
         threads: int | None = None,
     ) -> None:
         self._given = store
-        self._settings: dict[str, Any] = {"read_only": read_only, "pack_bytes_max": pack_bytes_max, "lock_wait": lock_wait}
+        self._settings: dict[str, Any] = {
+            "read_only": read_only,
+            "pack_bytes_max": pack_bytes_max,
+            "lock_wait": lock_wait,
+        }
         # Each operation has threads of its own for the processors; these here mostly wait.
         self._threads = threads if threads is not None else max(8, os.cpu_count() or 1)
         self._opened: Store | None = None
@@ -85,16 +89,17 @@ class Node:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> bool | None:
+    ) -> None:
         tasks, store = self._tasks, self._opened
         assert tasks is not None  # noqa: S101
         assert store is not None  # noqa: S101
         for operation in list(self._running):
             operation.cancel()
         try:
-            # Its tasks are all threads of operations, which end soon now.
-            with anyio.CancelScope(shield=True):
-                return await tasks.__aexit__(None, None, None)
+            # Its tasks are all threads of operations, which end soon now and must be waited for. The exception goes its own way:
+            # a task group would wrap it.
+            tasks.cancel_scope.shield = True
+            await tasks.__aexit__(None, None, None)
         finally:
             self._tasks = None
             if store is not self._given:
@@ -268,7 +273,9 @@ class DagVerbs(_Verbs):
         """Stores an object as one block; see `Store.dag.put`."""
         return await self._node._operate("put", lambda store: store.dag.put(obj, codec=codec, hash=hash, pin=pin))
 
-    async def put_bytes(self, data: BytesLike, *, input_codec: str = "dag-json", store_codec: str = "dag-cbor", hash: str = "blake3") -> CID:
+    async def put_bytes(
+        self, data: BytesLike, *, input_codec: str = "dag-json", store_codec: str = "dag-cbor", hash: str = "blake3"
+    ) -> CID:
         """Stores an encoded object, perhaps in another codec; see `Store.dag.put_bytes`."""
         return await self._node._operate(
             "put", lambda store: store.dag.put_bytes(data, input_codec=input_codec, store_codec=store_codec, hash=hash)

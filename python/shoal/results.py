@@ -99,8 +99,8 @@ class Pin:
     """ "Keep this." """
 
     cid: CID
-    kind: Literal["recursive", "direct"]
-    """The DAG under it too, or the block alone."""
+    kind: Literal["recursive", "direct", "indirect"]
+    """The DAG under it too, the block alone, or not itself: kept because it is under a recursive pin."""
     name: str | None
 
 
@@ -115,7 +115,7 @@ class DagStat:
     """Their bytes, each block counted once."""
     links: int
     total_bytes: int
-    """Bytes with every block counted as often as it is linked."""
+    """Bytes with every block counted as often as paths lead to it; 2^64 - 1 for that or more."""
 
 
 @dataclass(frozen=True)

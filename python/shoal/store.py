@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 
 from shoal import _core
 from shoal._core import CID, Block, Path, Profile
@@ -69,8 +69,12 @@ class Store:
     ) -> None:
         if path is None:
             path = os.environ.get("SHOAL_PATH") or "~/.shoal"
-        folder = os.path.abspath(os.path.expanduser(os.fspath(path)))  # noqa: PTH100, PTH111
-        self._settings: dict[str, Any] = {"read_only": read_only, "pack_bytes_max": pack_bytes_max, "lock_wait": lock_wait}
+        folder = os.path.abspath(os.path.expanduser(os.fspath(path)))
+        self._settings: dict[str, Any] = {
+            "read_only": read_only,
+            "pack_bytes_max": pack_bytes_max,
+            "lock_wait": lock_wait,
+        }
         self._attach(_core.Store(folder, **self._settings), None)
 
     def _attach(self, core: _core.Store, operation: _core.Operation | None) -> None:
@@ -86,7 +90,7 @@ class Store:
         store._attach(self._core, operation)
         return store
 
-    def _watch(self, phase: str, progress: _Watcher = None) -> _core.Watch:
+    def _watch(self, phase: str, progress: _Watcher = None) -> _core._Watch:
         if progress is None:
             return {"operation": self._operation, "on_progress": None}
         report = progress
@@ -106,7 +110,9 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -200,7 +206,7 @@ class Store:
         options = _options(_ADD_DEFAULTS | keywords)
         name = options["profile"].name
         hear = None if on_entry is None else _hearer(on_entry, name, None, stored=not only_hash)
-        paths = [os.path.expanduser(os.fspath(source)) for source in sources]  # noqa: PTH111
+        paths = [os.path.expanduser(os.fspath(source)) for source in sources]
         if not paths:
             return []
         watch = self._watch("add", progress)
@@ -259,16 +265,16 @@ class Store:
             raise InvalidInput("offset and length are not negative")
         if out is None:
             return self._pieces(content, offset, length, self._watch("cat", progress))
-        descriptor = out if isinstance(out, int) else _descriptor_of(out)
+        descriptor = out if isinstance(out, int) else descriptor_of(out)
         watch = self._watch("cat", progress)
         if descriptor is not None:
             return self._core.copy_to(content, descriptor, offset, length, watch=watch)
         written = 0
         for piece in self._pieces(content, offset, length, watch):
-            written += _write_all(out, piece)
+            written += write_all(out, piece)
         return written
 
-    def _pieces(self, content: Content, offset: int, length: int | None, watch: _core.Watch) -> Iterator[bytes]:
+    def _pieces(self, content: Content, offset: int, length: int | None, watch: _core._Watch) -> Iterator[bytes]:
         # Opened at once, so that what is not there is said by the call and not by the first step.
         reader = self._core.open_file(content)
         end = reader.size if length is None else min(reader.size, offset + length)
@@ -282,7 +288,7 @@ class Store:
         """
         return self._listing(self._core.entries(content, resolved=resolve or recursive), "", recursive)
 
-    def _listing(self, batches: Iterable[list[_core.EntryRow]], prefix: str, recursive: bool) -> Iterator[Entry]:  # noqa: FBT001
+    def _listing(self, batches: Iterable[list[_core._EntryRow]], prefix: str, recursive: bool) -> Iterator[Entry]:
         for batch in batches:
             for row in batch:
                 entry = Entry(*row, path=prefix + row[0])
@@ -299,7 +305,9 @@ class Store:
         """The CID that a path leads to, and what is left of the path (nothing, below files and directories)."""
         return self._core.resolve(content)
 
-    def get(self, content: Content, target: PathLike | None = None, *, force: bool = False, progress: _Watcher = None) -> Exported:
+    def get(
+        self, content: Content, target: PathLike | None = None, *, force: bool = False, progress: _Watcher = None
+    ) -> Exported:
         """Writes a file, a directory or a symbolic link, verified, to `target`, or to its last name or CID in this folder.
 
         Never writes outside `target`, and leaves nothing half-written: on any error what was there is as it was. `force` replaces
@@ -307,7 +315,7 @@ class Store:
         """
         if target is None:
             target = Path(content).name
-        folder = os.path.abspath(os.path.expanduser(os.fspath(target)))  # noqa: PTH100, PTH111
+        folder = os.path.abspath(os.path.expanduser(os.fspath(target)))
         return Exported(*self._core.get(content, folder, force=force, watch=self._watch("get", progress)))
 
     # Blocks
@@ -372,7 +380,50 @@ class Store:
         """Bytes of a block, without reading it."""
         return self._core.size(cid)
 
+    def delete(self, cid: AnyCID, *, force: bool = False) -> bool:
+        """Deletes a block: whether it was here. Raises `Pinned` when a pin keeps it, unless `force`."""
+        return self.delete_many([cid], force=force) > 0
+
+    def delete_many(self, cids: Iterable[AnyCID], *, force: bool = False) -> int:
+        """Deletes blocks: how many were here. When a pin keeps one of them, none is deleted and `Pinned` raised, unless `force`."""
+        return self._core.delete(list(cids), force, self._watch("delete"))
+
+    def refs(
+        self, content: Content, *, recursive: bool = False, unique: bool = False, depth_max: int | None = None
+    ) -> Iterator[tuple[CID, CID, str]]:
+        """The links of a node, as (parent, child, name), in the order they stand there; with `recursive`, those of children too.
+
+        `unique` lists each child once. `depth_max` bounds the depth: 1 means the root's own links. Raises `NotFound` where a child
+        is not here.
+        """
+        if depth_max is not None and depth_max < 0:
+            depth_max = None
+        batches = self._core.refs(content, recursive, unique, depth_max, self._watch("refs"))
+        return (row for batch in batches for row in batch)
+
+    def refs_local(self) -> Iterator[CID]:
+        """The CIDs of all blocks here, pack by pack, as they were put. One that stands in two packs comes twice."""
+        batches = self._core.cids()
+        return (cid for batch in batches for cid in batch)
+
     # The store
+
+    def verify(self, *, progress: _Watcher = None) -> VerifyReport:
+        """Hashes every block again and walks every pin: what is damaged, what is missing, which pins are hurt.
+
+        Raises nothing for damage: look at the report.
+        """
+        blocks, size, damaged, missing, roots, ok = self._core.verify(self._watch("verify", progress))
+        return VerifyReport(blocks, size, [Damage(*row) for row in damaged], missing, roots, ok)
+
+    def gc(self, *, dry_run: bool = False, progress: _Watcher = None) -> Collected:
+        """Deletes every block that no pin keeps and gives back its room; with `dry_run`, only counts.
+
+        Readers go on meanwhile, writers wait. Raises `NotFound` or `Damaged` when a pinned DAG cannot be walked to its end; nothing
+        was deleted then.
+        """
+        freed, freed_bytes, kept, kept_bytes, packs = self._core.collect(dry_run, self._watch("gc", progress))
+        return Collected(freed, freed_bytes, kept, kept_bytes, dry_run, packs)
 
     def stat(self) -> StoreStat:
         """What the store holds, in counts and bytes."""
@@ -397,12 +448,12 @@ _ADD_DEFAULTS: dict[str, Any] = {
 }
 
 
-def _options(keywords: dict[str, Any]) -> _core.AddOptions:
+def _options(keywords: dict[str, Any]) -> _core._AddOptions:
     """The keywords of `add` as Rust takes them, checked."""
     options = {name: keywords[name] for name in _ADD_DEFAULTS}
     unknown = keywords.keys() - _ADD_DEFAULTS.keys()
     if unknown:
-        message = f"add takes no keyword {sorted(unknown)[0]!r}"
+        message = f"add takes no keyword {min(unknown)!r}"
         raise TypeError(message)
     if isinstance(options["profile"], str):
         options["profile"] = Profile.named(options["profile"])
@@ -428,12 +479,12 @@ def _reopen(path: str, settings: dict[str, Any]) -> Store:
 def _name_of(source: object) -> str | None:
     """The name of an open file, where it has one that is a path."""
     name = getattr(source, "name", None)
-    return os.path.basename(name) if isinstance(name, str) and not name.startswith("<") else None  # noqa: PTH119
+    return os.path.basename(name) if isinstance(name, str) and not name.startswith("<") else None
 
 
 def _renamer(path: str, name: str | None, *, wrap: bool) -> Callable[[str], str] | None:
     """How names of entries change when a path is added under another name."""
-    own = os.path.basename(os.path.abspath(path))  # noqa: PTH100, PTH119
+    own = os.path.basename(os.path.abspath(path))
     if name is None or name == own:
         return None
     if wrap:
@@ -447,7 +498,7 @@ def _renamer(path: str, name: str | None, *, wrap: bool) -> Callable[[str], str]
 
 
 def _added(
-    row: _core.AddedRow,
+    row: _core._AddedRow,
     profile: str,
     new_blocks: int,
     new_bytes: int,
@@ -473,13 +524,13 @@ def _added(
 def _hearer(
     on_entry: Callable[[Added], None], profile: str, rename: Callable[[str], str] | None, *, stored: bool
 ) -> Callable[..., None]:
-    def hear(*row: Any) -> None:
-        on_entry(_added(row, profile, 0, 0, rename, stored=stored))  # type: ignore[arg-type]  # Rust keeps the shape
+    def hear(*row: Any) -> None:  # an _AddedRow, taken apart
+        on_entry(_added(row, profile, 0, 0, rename, stored=stored))
 
     return hear
 
 
-def _descriptor_of(out: BinaryIO) -> int | None:
+def descriptor_of(out: BinaryIO) -> int | None:
     """The descriptor of a file whose own buffer is empty now, or None."""
     if isinstance(out, File):
         raise InvalidInput("a file of a store cannot be written to")
@@ -490,7 +541,7 @@ def _descriptor_of(out: BinaryIO) -> int | None:
     return None
 
 
-def _write_all(out: Any, piece: bytes) -> int:
+def write_all(out: Any, piece: bytes) -> int:
     """Writes a piece to a file that may take less than it is given."""
     view = memoryview(piece)
     while view:
@@ -501,7 +552,7 @@ def _write_all(out: Any, piece: bytes) -> int:
     return len(piece)
 
 
-def _steps(reader: _core.FileReader, offset: int, end: int, watch: _core.Watch) -> Iterator[bytes]:
+def _steps(reader: _core.FileReader, offset: int, end: int, watch: _core._Watch) -> Iterator[bytes]:
     total = max(0, end - offset)
     report, operation = watch["on_progress"], watch["operation"]
     done = 0

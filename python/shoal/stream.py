@@ -95,7 +95,9 @@ class AsyncFile:
             self._file = await self._run(self._open)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

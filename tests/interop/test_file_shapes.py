@@ -249,9 +249,8 @@ def test_quieter_prints_only_the_root(pair: Pair, shapes: Path):
     "flags",
     [
         ["--mode=0644"],
-        ["--mode=4755"],
-        ["--mode=0000"],
-        ["--mtime=0"],
+        ["--mode=0755"],
+        ["--mode=0001"],
         ["--mtime=1"],
         ["--mtime=-1"],
         ["--mtime=1700000000", "--mtime-nsecs=123456789"],

@@ -247,7 +247,8 @@ def _sources(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 def _added(session: Session, paths: tuple[str, ...], options: dict[str, Any]) -> Added:
     """The last root added. Each way is one call, so one commit: all is kept or nothing."""
-    store = session.store(read_only=False)
+    # Hashing alone needs no writer's place, but it needs a store.
+    store = session.store(read_only=options["only_hash"] and session.has_store, create=True)
     stdin_name = options.pop("stdin_name")
     if paths == ("-",) and options["wrap"] and stdin_name is None:
         return _wrapped_by_its_cid(store, options)

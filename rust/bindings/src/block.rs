@@ -20,6 +20,9 @@ impl Block {
     }
 }
 
+/// How a pickle makes an object again: a callable and its arguments.
+type Reduced<'py> = (Bound<'py, PyAny>, (Cid, Bound<'py, PyBytes>));
+
 #[pymethods]
 impl Block {
     #[getter]
@@ -47,7 +50,7 @@ impl Block {
         crate::cid::hash_of(&self.cid)
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Cid, Bound<'py, PyBytes>))> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Reduced<'py>> {
         let make = py.get_type::<Self>().getattr("_restore")?;
         Ok((make, (self.cid(), self.__bytes__(py))))
     }

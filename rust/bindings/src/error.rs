@@ -36,6 +36,9 @@ pub enum Class {
     SourceError,
     ExportError,
     UnsafePath,
+    CarError,
+    Pinned,
+    NotPinned,
     Cancelled,
     ShoalError,
 }
@@ -61,6 +64,9 @@ impl Class {
             Self::SourceError => "SourceError",
             Self::ExportError => "ExportError",
             Self::UnsafePath => "UnsafePath",
+            Self::CarError => "CarError",
+            Self::Pinned => "Pinned",
+            Self::NotPinned => "NotPinned",
             Self::Cancelled => "Cancelled",
             Self::ShoalError => "ShoalError",
         }
@@ -170,11 +176,24 @@ pub fn bug(py: Python<'_>) -> PyErr {
     raise(py, Class::ShoalError, "a bug in Shoal stopped the operation, and nothing of it was kept; please report the lines above")
 }
 
+/// A block that is kept, and was to be deleted.
+pub fn pinned(py: Python<'_>, cid: &shoal_core::Cid, through: Option<&shoal_core::Cid>) -> PyErr {
+    let why = through.map_or_else(String::new, |root| format!(" through {root}"));
+    raise_with(py, Class::Pinned, &format!("block {cid} is pinned{why}; remove the pin first, or use force"), &Details::of_cid(cid))
+}
+
 /// What a store, an add or a get reports.
 pub fn store_error(py: Python<'_>, error: &Error) -> PyErr {
-    let (kind, details) = match error {
+    let (kind, details) = classify(error);
+    raise_with(py, kind, &error.to_string(), &details)
+}
+
+fn classify(error: &Error) -> (Class, Details<'_>) {
+    match error {
         Error::NotFound { cid } => (Class::NotFound, Details::of_cid(cid)),
         Error::NoSuchName { cid, name } => (Class::NotFound, Details { name: Some(name), ..Details::of_cid(cid) }),
+        // What kind of trouble it is, is said by what was met below.
+        Error::InDag { source, .. } => classify(source),
         Error::Damaged { cid, .. } => (Class::Damaged, Details::of_cid(cid)),
         Error::DamagedSection { .. } => (Class::Damaged, Details::default()),
         Error::Io { path, source, .. } => (Class::StoreError, Details { source: Some(source), ..Details::of_path(path) }),
@@ -186,14 +205,16 @@ pub fn store_error(py: Python<'_>, error: &Error) -> PyErr {
         Error::NoStore { .. } | Error::Format(_) => (Class::StoreFormat, Details::default()),
         Error::BlockTooLarge { cid, .. } => (Class::InvalidInput, Details::of_cid(cid)),
         Error::UnsupportedHash { cid } => (Class::UnsupportedHash, Details::of_cid(cid)),
-        Error::Dag { cid, .. } | Error::WrongSize { cid, .. } | Error::DagTooDeep { cid } => (Class::InvalidInput, Details::of_cid(cid)),
+        Error::Dag { cid, .. } | Error::WrongSize { cid, .. } | Error::DagTooDeep { cid } | Error::TooManyBlocks { root: cid, .. } => {
+            (Class::InvalidInput, Details::of_cid(cid))
+        }
         Error::Cancelled => (Class::Cancelled, Details::default()),
         Error::Source { path, source, .. } => (Class::SourceError, Details { source: Some(source), ..Details::of_path(path) }),
         Error::SourceChanged { path } | Error::SourceKind { path } | Error::SourceCycle { path } => {
             (Class::SourceError, Details::of_path(path))
         }
         Error::Stream(source) => (Class::SourceError, Details::of_source(source)),
-        Error::IgnoreRule(_) | Error::Options(_) => (Class::InvalidInput, Details::default()),
+        Error::IgnoreRule(_) | Error::Options(_) | Error::PinName { .. } => (Class::InvalidInput, Details::default()),
         Error::Entry { name, .. } => (Class::SourceError, Details { name: Some(name), ..Details::default() }),
         Error::Export { path, source, .. } => (Class::ExportError, Details { source: Some(source), ..Details::of_path(path) }),
         Error::Output(source) => (Class::ExportError, Details::of_source(source)),
@@ -201,6 +222,9 @@ pub fn store_error(py: Python<'_>, error: &Error) -> PyErr {
         Error::UnsafeEntry { name, .. } => (Class::UnsafePath, Details { name: Some(name), ..Details::default() }),
         Error::NotAFile { cid, .. } => (Class::NotAFile, Details::of_cid(cid)),
         Error::NotADirectory { cid } => (Class::NotADirectory, Details::of_cid(cid)),
-    };
-    raise_with(py, kind, &error.to_string(), &details)
+        Error::Archive(_) => (Class::CarError, Details::default()),
+        Error::ArchiveBlock { cid } => (Class::CarError, Details::of_cid(cid)),
+        Error::AlreadyPinned { cid } => (Class::Pinned, Details::of_cid(cid)),
+        Error::NotPinned { cid } => (Class::NotPinned, Details::of_cid(cid)),
+    }
 }

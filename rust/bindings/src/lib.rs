@@ -5,11 +5,15 @@
 //! raised is a class of `shoal.errors`. Long operations run as `operation.rs` says, so that Ctrl-C always works.
 
 mod add;
+mod bench;
 mod block;
 mod buffer;
+mod car;
 mod cid;
+mod collect;
 mod dag;
 mod error;
+mod feed;
 mod file;
 mod get;
 mod list;
@@ -18,18 +22,22 @@ mod path;
 mod pin;
 mod profile;
 mod put;
+mod refs;
 mod store;
 mod value;
+mod verify;
 
 /// The Rust core of Shoal. Typed and described in `_core.pyi`.
 #[pyo3::pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::bench::{bench_chunk, bench_hash};
+    #[pymodule_export]
     use crate::block::Block;
     #[pymodule_export]
     use crate::cid::Cid;
     #[pymodule_export]
-    use crate::dag::{dag_decode, dag_encode};
+    use crate::dag::{dag_decode, dag_encode, dag_recode};
     #[pymodule_export]
     use crate::file::File;
     #[pymodule_export]
@@ -40,6 +48,8 @@ mod _core {
     use crate::path::Path;
     #[pymodule_export]
     use crate::profile::Profile;
+    #[pymodule_export]
+    use crate::refs::{CidBatches, RefBatches};
     #[pymodule_export]
     use crate::store::Store;
     use pyo3::prelude::*;

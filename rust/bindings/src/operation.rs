@@ -54,10 +54,10 @@ impl Operation {
 }
 
 /// How the caller of a long call wants to hear of it.
-#[derive(FromPyObject)]
+#[derive(FromPyObject, Default)]
 #[pyo3(from_item_all)]
 pub struct Watch {
-    operation: Option<Py<Operation>>,
+    pub operation: Option<Py<Operation>>,
     /// Called with a [`Reading`]'s parts every now and then, and once at the end.
     on_progress: Option<Py<PyAny>>,
 }

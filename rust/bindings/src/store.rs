@@ -39,13 +39,13 @@ pub struct Open {
 }
 
 impl Open {
-    /// The right to write, waited for in slices. While it is held, sessions opened by others in this process need not wait.
+    /// The right to write, waited for in slices.
     pub fn write(&self, operation: &Counters) -> shoal_store::Result<Session> {
         self.patiently(operation, || self.store.write())
     }
 
-    /// Tries again while another process, or a collection in this one, has the lock.
-    pub fn patiently<T>(&self, operation: &Counters, attempt: impl Fn() -> shoal_store::Result<T>) -> shoal_store::Result<T> {
+    /// Does what begins by taking the lock, and tries again while another process, or a collection in this one, has it.
+    pub fn patiently<T>(&self, operation: &Counters, mut attempt: impl FnMut() -> shoal_store::Result<T>) -> shoal_store::Result<T> {
         let deadline = Instant::now() + self.lock_wait;
         loop {
             match attempt() {

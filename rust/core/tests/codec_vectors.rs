@@ -149,6 +149,42 @@ fn reason<T: std::fmt::Debug>(result: Result<T, dag::DagError>) -> Reason {
     }
 }
 
+/// What a walk must refuse, since it could not tell links from other bytes; the rest of what is not canonical it may take.
+#[test]
+fn a_walk_refuses_what_has_another_structure() {
+    let structure = [
+        "trailing",
+        "two values",
+        "indefinite",
+        "break",
+        "reserved",
+        "tag",
+        "link",
+        "too deep",
+        "too short",
+        "without a value",
+        " of 2^",
+        "integer key",
+        "bytes key",
+        "null key",
+        "undefined",
+        "simple",
+        "NaN",
+        "infinity",
+        "false in two",
+    ];
+    let mut refused = 0;
+    for entry in entries("cbor_refused") {
+        let (name, mut links) = (text(&entry, "name"), Vec::new());
+        let walked = dag::links(DAG_CBOR, &bytes(&entry, "block"), &mut links);
+        // A long tag is a matter of form.
+        let expected = name == "empty" || structure.iter().any(|part| name.contains(part)) && name != "tag 42 in 3 bytes";
+        assert_eq!(walked.is_err(), expected, "{name}");
+        refused += usize::from(expected);
+    }
+    assert!(refused > 35);
+}
+
 #[test]
 fn a_budget_bounds_bytes_items_and_depth() {
     let cbor = b"\x83\x01\x02\xa1\x61a\x03";

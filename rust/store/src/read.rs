@@ -6,11 +6,11 @@
 use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
+use crate::output::Output;
 use crate::store::Store;
 use shoal_core::Cid;
 use shoal_core::limits::DAG_DEPTH_MAX;
 use shoal_core::unixfs::{FileChild, Metadata, Node, decode_node};
-use std::io;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -311,7 +311,7 @@ impl FileReader {
     }
 }
 
-/// Writes `length` bytes (or all there are) of a file from `offset` on to a descriptor: a file, pipe or socket that blocks.
+/// Writes `length` bytes (or all there are) of a file from `offset` on to a descriptor: a file, pipe, terminal or socket.
 ///
 /// One thread reads and verifies ahead while this one writes. Returns the bytes written.
 pub fn copy_to(file: &FileReader, output: BorrowedFd<'_>, offset: u64, length: Option<u64>, operation: &Operation) -> Result<u64> {
@@ -320,8 +320,7 @@ pub fn copy_to(file: &FileReader, output: BorrowedFd<'_>, offset: u64, length: O
     if offset >= end {
         return Ok(0);
     }
-    // A larger pipe means fewer hand-overs between writer and reader. Not a pipe, or not allowed: as before.
-    let _ = rustix::pipe::fcntl_setpipe_size(output, PIPE_BYTES);
+    let mut output = Output::new(output, operation, true);
     let (sender, receiver) = std::sync::mpsc::sync_channel::<Result<(u64, Block, Range<usize>)>>(VERIFY_AHEAD);
     std::thread::scope(|scope| {
         scope.spawn(move || verify_ahead(file, offset..end, &sender));
@@ -333,7 +332,7 @@ pub fn copy_to(file: &FileReader, output: BorrowedFd<'_>, offset: u64, length: O
             let from = usize::try_from(offset.saturating_sub(start)).unwrap_or(usize::MAX).min(content.len());
             let to = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX).min(content.len());
             let wanted = content.get(from..to).unwrap_or_default();
-            write_all(output, wanted, operation)?;
+            output.write_all(wanted)?;
             written += wanted.len() as u64;
         }
         operation.add_files(1);
@@ -341,8 +340,6 @@ pub fn copy_to(file: &FileReader, output: BorrowedFd<'_>, offset: u64, length: O
     })
 }
 
-/// Linux lets an ordinary user have pipes of 1 MiB.
-const PIPE_BYTES: usize = 1024 * 1024;
 /// Verified leaves that may wait for the writer.
 const VERIFY_AHEAD: usize = 4;
 
@@ -379,30 +376,4 @@ fn verify_ahead(file: &FileReader, range: Range<u64>, sender: &std::sync::mpsc::
             }
         }
     }
-}
-
-/// Writes everything, waiting for room where the descriptor does not block by itself.
-fn write_all(output: BorrowedFd<'_>, mut bytes: &[u8], operation: &Operation) -> Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(output, bytes) {
-            Ok(0) => return Err(Error::Output(io::ErrorKind::WriteZero.into())),
-            Ok(n) => {
-                operation.add_bytes(n as u64);
-                bytes = bytes.get(n..).unwrap_or_default();
-            }
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::AGAIN) => {
-                operation.check()?;
-                let mut waiting = [rustix::event::PollFd::new(&output, rustix::event::PollFlags::OUT)];
-                let slice = rustix::event::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-                match rustix::event::poll(&mut waiting, Some(&slice)) {
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                    Err(e) => return Err(Error::Output(e.into())),
-                }
-            }
-            Err(e) => return Err(Error::Output(e.into())),
-        }
-        operation.check()?;
-    }
-    Ok(())
 }

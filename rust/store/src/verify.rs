@@ -75,7 +75,8 @@ pub struct VerifyReport {
     pub missing: Vec<Cid>,
     /// Pins that do not keep what they promise: something of theirs is missing or damaged.
     pub hurt_roots: Vec<Cid>,
-    /// Packs whose index did not say what the pack says, and was made again.
+    /// Packs whose index was missing, bad, or did not say what the pack says, and was made again: now, or since the store was
+    /// opened.
     pub indexes_rebuilt: Vec<u32>,
     /// Whether the merged index did not say what those of the packs say. It is done without, until it is made again.
     pub is_merged_rebuilt: bool,
@@ -104,6 +105,9 @@ pub fn verify(store: &Store, operation: &Operation) -> Result<VerifyReport> {
     let damaged = pack::verify_packs(store, &mut report, operation)?;
     let lost = pack::without_other_copy(store, &damaged)?;
     roots::verify_roots(store, &lost, &mut report, operation)?;
+    report.indexes_rebuilt.extend(store.recovery().unwrap_or_default().indexes_rebuilt);
+    report.indexes_rebuilt.sort_unstable();
+    report.indexes_rebuilt.dedup();
     Ok(report)
 }
 

@@ -331,7 +331,10 @@ impl<'a> Archive<'a> {
 
     /// The next sections, some 16 MiB of them; none at the end of the archive.
     fn next_batch(&mut self, mut buffer: Vec<u8>) -> Result<Batch> {
-        // Zeroed the first time only: a buffer that comes back is as long as it was.
+        if buffer.is_empty() {
+            // The system gives zeroed pages as they are touched; a small archive touches few. A buffer that comes back is whole.
+            buffer = vec![0; BUFFER_BYTES];
+        }
         buffer.resize(BUFFER_BYTES.max(self.rest.len()), 0);
         let from = self.rest.len();
         if let Some(front) = buffer.get_mut(..from) {
