@@ -7,7 +7,7 @@
     b'hello'
 
 `Store` is synchronous and local. `Node` has the same verbs for asyncio and trio. What is asked for is always a CID, a path
-below one ("bafy…/a/b"), or a `Path`. Errors are in `shoal.errors`, all below `ShoalError`.
+below one ("bafy…/a/b"), or a `Path`. Every error is below `ShoalError` (`shoal.errors`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,31 @@ from typing import TYPE_CHECKING, Any
 
 from shoal import errors
 from shoal._core import CID, Block, Path, Profile, __version__, dag_decode, dag_encode
-from shoal.errors import ShoalError
+from shoal.errors import (
+    Cancelled,
+    CarError,
+    Damaged,
+    ExportError,
+    InvalidCID,
+    InvalidInput,
+    NotADirectory,
+    NotAFile,
+    NotFound,
+    NotPinned,
+    Pinned,
+    Poisoned,
+    ReadOnly,
+    ShoalError,
+    SourceError,
+    StoreError,
+    StoreFormat,
+    StoreFull,
+    StoreLocked,
+    UnknownProfile,
+    UnsafePath,
+    UnsupportedCodec,
+    UnsupportedHash,
+)
 from shoal.file import File
 from shoal.results import (
     Added,
@@ -41,22 +65,44 @@ __all__ = [
     "Added",
     "AsyncFile",
     "Block",
+    "Cancelled",
+    "CarError",
     "Collected",
     "DagStat",
     "Damage",
+    "Damaged",
     "Entry",
+    "ExportError",
     "Exported",
     "File",
     "Imported",
+    "InvalidCID",
+    "InvalidInput",
     "Node",
+    "NotADirectory",
+    "NotAFile",
+    "NotFound",
+    "NotPinned",
     "Operation",
     "Path",
     "Pin",
+    "Pinned",
+    "Poisoned",
     "Profile",
     "Progress",
+    "ReadOnly",
     "ShoalError",
+    "SourceError",
     "Store",
+    "StoreError",
+    "StoreFormat",
+    "StoreFull",
+    "StoreLocked",
     "StoreStat",
+    "UnknownProfile",
+    "UnsafePath",
+    "UnsupportedCodec",
+    "UnsupportedHash",
     "VerifyReport",
     "__version__",
     "dag_decode",
