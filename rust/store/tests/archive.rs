@@ -1,7 +1,7 @@
 //! Archives: what goes out comes in again, whole or not at all, and the same as Kubo's.
 //!
 //! The tests with Kubo run when SHOAL_KUBO names its binary.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod dags;
 

@@ -26,8 +26,9 @@ fn options() -> Options {
 fn small() -> (MemoryDisk, Vec<dags::Block>) {
     let disk = dags::memory();
     let store = dags::open(&disk, &options());
-    let mut blocks: Vec<_> =
-        (0..9u64).map(|n| raw(if n % 2 == 0 { Hash::Sha256 } else { Hash::Blake3 }, &painted(n, 100 + 60 * usize::try_from(n).unwrap()))).collect();
+    let mut blocks: Vec<_> = (0..9u64)
+        .map(|n| raw(if n % 2 == 0 { Hash::Sha256 } else { Hash::Blake3 }, &painted(n, 100 + 60 * usize::try_from(n).unwrap())))
+        .collect();
     blocks.push(node(Hash::Sha256, &blocks.iter().map(|block| block.0.clone()).collect::<Vec<_>>(), b"root"));
     blocks.iter().for_each(|block| put_all(&store, std::slice::from_ref(block)));
     set_pin(&store, &blocks[9].0, PinKind::Recursive);
@@ -72,11 +73,11 @@ fn every_flipped_byte_of_every_pack_is_found() {
     for pack in files(&disk, "/store/packs", ".car") {
         let good = content(&disk, &pack);
         let codecs = codec_bytes(&good);
-        for at in 0..good.len() {
-            overwrite(&disk, &pack, at as u64, &[good[at] ^ (1 << (at % 8))]);
+        for (at, &byte) in good.iter().enumerate() {
+            overwrite(&disk, &pack, at as u64, &[byte ^ (1 << (at % 8))]);
             let store = dags::open(&disk, &options());
             let report = verified(&store);
-            overwrite(&disk, &pack, at as u64, &[good[at]]);
+            overwrite(&disk, &pack, at as u64, &[byte]);
             if codecs.contains(&at) {
                 continue;
             }
@@ -117,14 +118,14 @@ fn a_log_that_lies_is_reported_and_done_without() {
     assert_eq!(logs.len(), 1);
     let good = content(&disk, &logs[0]);
     let store = dags::open(&disk, &options());
-    for at in 0..good.len() {
-        overwrite(&disk, &logs[0], at as u64, &[good[at] ^ 0x20]);
+    for (at, &byte) in good.iter().enumerate() {
+        overwrite(&disk, &logs[0], at as u64, &[byte ^ 0x20]);
         let report = verified(&store);
         assert!(report.is_sound() && report.logs_damaged.len() == 1, "byte {at}: {report:?}");
         let fresh = dags::open(&disk, &options());
         assert!(verified(&fresh).is_sound());
         assert!(blocks.iter().all(|(cid, _)| fresh.block(cid).is_ok()));
-        overwrite(&disk, &logs[0], at as u64, &[good[at]]);
+        overwrite(&disk, &logs[0], at as u64, &[byte]);
     }
 }
 

@@ -54,7 +54,7 @@ const WORKERS_MAX: usize = 4;
 /// Takes in a CARv1 or CARv2 from its beginning to the end of the input.
 ///
 /// All or nothing: a block that does not match its CID, an archive that is cut or malformed, a section over the limit, a missing
-/// block under a root to be pinned: then the store is as before (§5 has the one exception). The index of a CARv2 is not used.
+/// block under a root to be pinned: then the store is as before (car §3.4 has the one exception). The index of a CARv2 is not used.
 /// When this returns, everything is durable.
 pub fn import_car(store: &Store, input: &mut dyn Read, options: &ImportOptions, operation: &Operation) -> Result<Imported> {
     crate::pinning::check_name(options.pin_name.as_deref())?;
@@ -90,7 +90,7 @@ fn take_in(store: &Store, session: &Session, input: &mut dyn Read, options: &Imp
     Ok(imported)
 }
 
-/// §5: undoes what was put. Packs that were sealed on the way are committed already, and are given up again, unless another session
+/// car §3.4: undoes what was put. Packs that were sealed on the way are committed already, and are given up again, unless another session
 /// of this process may rely on a block it found in them.
 fn take_back(store: &Store, session: Session, before: &BTreeMap<u32, u64>) -> Result<()> {
     if !session.take_over_alone() {
@@ -246,7 +246,7 @@ struct Archive<'a> {
     rest: Vec<u8>,
     /// Bytes of the archive that were read.
     position: u64,
-    /// §2: where the data ends and what comes behind it; version 1 ends where its input does.
+    /// car §2.1: where the data end and what comes behind them; version 1 ends where its input does.
     wrapper: Option<v2::Header>,
 }
 
@@ -371,7 +371,7 @@ impl<'a> Archive<'a> {
         Ok(Batch { bytes: buffer, sections })
     }
 
-    /// Reads what stands behind the data of a version 2, and throws it away (§2). Its end must be there.
+    /// Reads what stands behind the data of a version 2, and throws it away (car §2.6).
     fn finish(&mut self) -> Result<()> {
         let Some(header) = self.wrapper.take() else { return Ok(()) };
         if self.position < header.data_end() {
