@@ -72,6 +72,7 @@ pub(crate) enum Op {
     PinSet(Pin),
     PinRemoved(Cid),
     PackNext { pack: u32 },
+    BlocksDamaged { pack: u32, offsets: Vec<u64> },
 }
 
 impl Op {
@@ -100,15 +101,10 @@ impl Op {
             }
             Self::BlocksDead { pack, block_bytes, offsets } => {
                 out.push(5);
-                for value in [u64::from(*pack), *block_bytes, offsets.len() as u64] {
+                for value in [u64::from(*pack), *block_bytes] {
                     varint::write(value, out);
                 }
-                // Ascending, so that each is a small step from the one before.
-                let mut last = 0;
-                for offset in offsets {
-                    varint::write(offset.saturating_sub(last), out);
-                    last = *offset;
-                }
+                write_offsets(offsets, out);
             }
             Self::PinSet(pin) => {
                 out.push(6);
@@ -130,7 +126,22 @@ impl Op {
                 out.push(8);
                 varint::write(u64::from(*pack), out);
             }
+            Self::BlocksDamaged { pack, offsets } => {
+                out.push(9);
+                varint::write(u64::from(*pack), out);
+                write_offsets(offsets, out);
+            }
         }
+    }
+}
+
+/// Offsets are ascending, so that each is a small step from the one before.
+fn write_offsets(offsets: &[u64], out: &mut Vec<u8>) {
+    varint::write(offsets.len() as u64, out);
+    let mut last = 0;
+    for offset in offsets {
+        varint::write(offset.saturating_sub(last), out);
+        last = *offset;
     }
 }
 
@@ -172,6 +183,18 @@ impl<'a> Payload<'a> {
         Cid::from_bytes(self.bytes(limits::CID_BYTES_MAX)?).ok()
     }
 
+    fn offsets(&mut self) -> Option<Vec<u64>> {
+        let count = self.number()?;
+        // Grows with the bytes that are really there, one or more for each offset.
+        let mut offsets = Vec::new();
+        let mut last = 0u64;
+        for _ in 0..count {
+            last = last.checked_add(self.number()?)?;
+            offsets.push(last);
+        }
+        Some(offsets)
+    }
+
     fn op(&mut self) -> Option<Op> {
         Some(match self.byte()? {
             1 => Op::PackOpened { pack: self.pack()? },
@@ -184,17 +207,7 @@ impl<'a> Payload<'a> {
             },
             3 => Op::PackSealed { pack: self.pack()?, length: self.number()?, entries: self.number()?, block_bytes: self.number()? },
             4 => Op::PackRetired { pack: self.pack()? },
-            5 => {
-                let (pack, block_bytes, count) = (self.pack()?, self.number()?, self.number()?);
-                // Grows with the bytes that are really there, one or more for each offset.
-                let mut offsets = Vec::new();
-                let mut last = 0u64;
-                for _ in 0..count {
-                    last = last.checked_add(self.number()?)?;
-                    offsets.push(last);
-                }
-                Op::BlocksDead { pack, block_bytes, offsets }
-            }
+            5 => Op::BlocksDead { pack: self.pack()?, block_bytes: self.number()?, offsets: self.offsets()? },
             6 => {
                 let cid = self.cid()?;
                 let kind = match self.byte()? {
@@ -211,6 +224,7 @@ impl<'a> Payload<'a> {
             }
             7 => Op::PinRemoved(self.cid()?),
             8 => Op::PackNext { pack: self.pack()? },
+            9 => Op::BlocksDamaged { pack: self.pack()?, offsets: self.offsets()? },
             _ => return None,
         })
     }
@@ -238,6 +252,8 @@ pub(crate) struct PackRecord {
     /// Offsets of the sections of dead blocks.
     pub dead: HashSet<u64>,
     pub dead_bytes: u64,
+    /// Offsets of the sections of blocks that were found damaged, and are not dead.
+    pub damaged: HashSet<u64>,
 }
 
 /// §5: everything the journal says, after its last record.
@@ -277,8 +293,14 @@ impl Contents {
             }
             Op::BlocksDead { pack, block_bytes, offsets } => {
                 if let Some(record) = self.packs.get_mut(pack) {
+                    record.damaged.retain(|offset| offsets.binary_search(offset).is_err());
                     record.dead.extend(offsets);
                     record.dead_bytes = record.dead_bytes.saturating_add(*block_bytes);
+                }
+            }
+            Op::BlocksDamaged { pack, offsets } => {
+                if let Some(record) = self.packs.get_mut(pack) {
+                    record.damaged.extend(offsets.iter().filter(|offset| !record.dead.contains(offset)));
                 }
             }
             Op::PinSet(pin) => {
@@ -306,6 +328,11 @@ impl Contents {
                 let mut offsets: Vec<u64> = record.dead.iter().copied().collect();
                 offsets.sort_unstable();
                 ops.push(Op::BlocksDead { pack, block_bytes: record.dead_bytes, offsets });
+            }
+            if !record.damaged.is_empty() {
+                let mut offsets: Vec<u64> = record.damaged.iter().copied().collect();
+                offsets.sort_unstable();
+                ops.push(Op::BlocksDamaged { pack, offsets });
             }
         }
         ops.extend(self.retired.iter().map(|&pack| Op::PackRetired { pack }));
@@ -402,7 +429,7 @@ fn resume(bytes: &[u8], bad: usize, chain: Check) -> Option<(usize, Check)> {
     }
     for at in bad + 1..bytes.len() {
         let Some((payload, stored)) = record_at(bytes, at) else { continue };
-        if payload.is_empty() || !matches!(payload.first(), Some(1..=8)) {
+        if payload.is_empty() || !matches!(payload.first(), Some(1..=9)) {
             continue;
         }
         if let Some(good) = chains.iter().find(|chain| check(&[*chain, payload]) == stored) {
@@ -672,6 +699,7 @@ mod tests {
         vec![
             Op::PackOpened { pack: 1 },
             Op::PackCommitted { pack: 1, length: 1 << 39, entries: 7, block_bytes: 9, log_check: [3; 8] },
+            Op::BlocksDamaged { pack: 1, offsets: vec![26, 27, 1 << 38] },
             Op::BlocksDead { pack: 1, block_bytes: 5, offsets: vec![26, 1000, 1 << 38] },
             Op::PinSet(Pin { cid: cid(1), kind: PinKind::Recursive, name: Some("naïve".into()) }),
             Op::PinSet(Pin { cid: cid(2), kind: PinKind::Direct, name: None }),
