@@ -313,6 +313,17 @@ impl Contents {
         }
     }
 
+    /// Length of the snapshot, but for the heads of records.
+    fn live_bytes(&self) -> u64 {
+        let mut one = Vec::new();
+        let size = |op: Op| {
+            one.clear();
+            op.write(&mut one);
+            one.len() as u64
+        };
+        self.snapshot().into_iter().map(size).sum()
+    }
+
     /// §7: the fewest changes that lead from nothing to here.
     fn snapshot(&self) -> Vec<Op> {
         let mut ops = vec![Op::PackNext { pack: self.pack_next }];
@@ -366,7 +377,7 @@ fn record_at(bytes: &[u8], at: usize) -> Option<(&[u8], Check)> {
     let head = bytes.get(at..at.checked_add(RECORD_HEADER_BYTES)?)?;
     let (length, sum) = head.split_first_chunk::<4>()?;
     let length = u32::from_le_bytes(*length) as usize;
-    if length > RECORD_BYTES_MAX {
+    if length == 0 || length > RECORD_BYTES_MAX {
         return None;
     }
     let start = at + RECORD_HEADER_BYTES;
@@ -429,7 +440,7 @@ fn resume(bytes: &[u8], bad: usize, chain: Check) -> Option<(usize, Check)> {
     }
     for at in bad + 1..bytes.len() {
         let Some((payload, stored)) = record_at(bytes, at) else { continue };
-        if payload.is_empty() || !matches!(payload.first(), Some(1..=9)) {
+        if !matches!(payload.first(), Some(1..=9)) {
             continue;
         }
         if let Some(good) = chains.iter().find(|chain| check(&[*chain, payload]) == stored) {
@@ -438,7 +449,6 @@ fn resume(bytes: &[u8], bad: usize, chain: Check) -> Option<(usize, Check)> {
         // Or any two records of which the second follows on from the first.
         let next = at + RECORD_HEADER_BYTES + payload.len();
         if let Some((payload, sum)) = record_at(bytes, next)
-            && !payload.is_empty()
             && check(&[&stored, payload]) == sum
         {
             return Some((next, stored));
@@ -663,6 +673,11 @@ impl Journal {
         if self.end < self.compact_at {
             return Ok(());
         }
+        let live = contents.live_bytes();
+        if self.end < live.saturating_mul(2) {
+            self.compact_at = live.saturating_mul(2).max(COMPACT_BYTES_MIN);
+            return Ok(());
+        }
         let compacted = self.compact(disk, contents);
         if compacted.is_err() {
             // Not at every commit again: a full disk may stay full.
@@ -783,6 +798,48 @@ mod tests {
                 Err(e) => panic!("{e}"),
             }
         }
+    }
+
+    #[test]
+    fn a_journal_is_rewritten_when_most_of_it_is_past_and_only_then() {
+        let (disk, path) = journal();
+        let (mut journal, mut contents) = Journal::open(&disk, &path, true, false).unwrap();
+        let mut reader = Journal::open(&disk, &path, false, false).unwrap();
+        let named = |n: u32, name: &str| {
+            Op::PinSet(Pin { cid: cid((n % 200).to_le_bytes()[0]), kind: PinKind::Direct, name: Some(name.repeat(255)) })
+        };
+        let add = |journal: &mut Journal, contents: &mut Contents, ops: &[Op]| {
+            journal.append(ops).map_err(|(e, _)| e).unwrap();
+            ops.iter().for_each(|op| contents.apply(op));
+            journal.compact_if_large(&disk, contents).map_err(|(e, _)| e).unwrap();
+        };
+        for n in 0..300u32 {
+            let ops: Vec<Op> = (0..100).map(|i| named(n * 100 + i, "x")).collect();
+            add(&mut journal, &mut contents, &ops);
+            assert!(journal.end < COMPACT_BYTES_MIN + 100_000, "grew to {} bytes", journal.end);
+        }
+        // Some 9 MB went in, 60 kB of it live: rewritten twice.
+        assert_eq!(journal.generation, 3);
+        match reader.0.refresh(&disk, false).unwrap() {
+            News::All(read) => assert_eq!(read, contents),
+            News::Nothing | News::More(_) => panic!("the reader did not notice the new file"),
+        }
+        // All of it live: not rewritten, not even by those who open it anew.
+        let many = |n: u32| Pin {
+            cid: shoal_core::hash::cid_v1(shoal_core::hash::Hash::Blake3, 0x55, &n.to_le_bytes()).unwrap(),
+            kind: PinKind::Direct,
+            name: Some("y".repeat(250)),
+        };
+        for n in 0..60u32 {
+            let ops: Vec<Op> = (0..500).map(|i| Op::PinSet(many(n * 500 + i))).collect();
+            add(&mut journal, &mut contents, &ops);
+        }
+        let generation = journal.generation;
+        assert!(generation <= 4, "{generation}");
+        let (mut journal, mut contents) = Journal::open(&disk, &path, true, false).unwrap();
+        assert!(journal.end > 8_000_000);
+        add(&mut journal, &mut contents, &[Op::PackNext { pack: 10 }]);
+        assert_eq!(journal.generation, generation);
     }
 
     #[test]
