@@ -13,7 +13,8 @@ CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) an
 
 
 def test_all_of_them_are_exported():
-    assert {cls.__name__ for cls in CLASSES} == set(errors.__all__) <= set(shoal.__all__)
+    assert {cls.__name__ for cls in CLASSES} == set(errors.__all__)
+    assert all(getattr(shoal, cls.__name__) is cls for cls in CLASSES)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
@@ -39,7 +40,13 @@ def test_each_is_the_built_in_that_fits():
     for name, base in fits.items():
         assert issubclass(getattr(errors, name), base)
     codes = {cls.__name__: cls.exit_code for cls in CLASSES}
-    assert (codes["NotFound"], codes["Damaged"], codes["StoreLocked"], codes["InvalidInput"], codes["Cancelled"]) == (3, 5, 4, 2, 130)
+    assert (codes["NotFound"], codes["Damaged"], codes["StoreLocked"], codes["InvalidInput"], codes["Cancelled"]) == (
+        3,
+        5,
+        4,
+        2,
+        130,
+    )
 
 
 def test_rust_raises_these_very_classes(store, tmp_path):
