@@ -6,7 +6,7 @@ the same folder), and to use in a forked child. Long calls let Ctrl-C through, a
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,6 +20,7 @@ from shoal.errors import InvalidInput
 from shoal.file import File
 from shoal.pin import PinApi
 from shoal.results import Added, Collected, Damage, Entry, Exported, Progress, StoreStat, VerifyReport
+from shoal.target import descriptor_of, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -289,12 +290,19 @@ class Store:
         return self._listing(self._core.entries(content, resolved=resolve or recursive), "", recursive)
 
     def _listing(self, batches: Iterable[list[_core._EntryRow]], prefix: str, recursive: bool) -> Iterator[Entry]:
-        for batch in batches:
-            for row in batch:
-                entry = Entry(*row, path=prefix + row[0])
-                yield entry
-                if recursive and entry.kind == "directory":
-                    yield from self._listing(self._core.entries(entry.cid, resolved=True), f"{entry.path}/", recursive)
+        # A stack and not recursion: a stranger's directories may be nested deeper than Python's calls may.
+        levels = [(prefix, itertools.chain.from_iterable(batches))]
+        while levels:
+            prefix, rows = levels[-1]
+            row = next(rows, None)
+            if row is None:
+                levels.pop()
+                continue
+            entry = Entry(*row, path=prefix + row[0])
+            yield entry
+            if recursive and entry.kind == "directory":
+                below = self._core.entries(entry.cid, resolved=True)
+                levels.append((f"{entry.path}/", itertools.chain.from_iterable(below)))
 
     def stat_path(self, content: Content) -> Entry:
         """What a path leads to. Reads one block of it at most."""
@@ -528,28 +536,6 @@ def _hearer(
         on_entry(_added(row, profile, 0, 0, rename, stored=stored))
 
     return hear
-
-
-def descriptor_of(out: BinaryIO) -> int | None:
-    """The descriptor of a file whose own buffer is empty now, or None."""
-    if isinstance(out, File):
-        raise InvalidInput("a file of a store cannot be written to")
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        descriptor = out.fileno()
-        out.flush()
-        return descriptor
-    return None
-
-
-def write_all(out: Any, piece: bytes) -> int:
-    """Writes a piece to a file that may take less than it is given."""
-    view = memoryview(piece)
-    while view:
-        count = out.write(view)
-        if count is None:
-            raise BlockingIOError("the file to write to does not block, and has no room just now")
-        view = view[count:]
-    return len(piece)
 
 
 def _steps(reader: _core.FileReader, offset: int, end: int, watch: _core._Watch) -> Iterator[bytes]:
