@@ -21,6 +21,7 @@ from shoal.errors import InvalidInput, SourceError
 from shoal.file import File
 from shoal.pin import PinApi
 from shoal.results import Added, Collected, Damage, Entry, Exported, Progress, StoreStat, VerifyReport
+from shoal.target import descriptor_of, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -546,28 +547,6 @@ def _hearer(
         on_entry(_added(row, profile, 0, 0, rename, stored=stored))
 
     return hear
-
-
-def descriptor_of(out: BinaryIO) -> int | None:
-    """The descriptor of a file whose own buffer is empty now, or None."""
-    if isinstance(out, File):
-        raise InvalidInput("a file of a store cannot be written to")
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        descriptor = out.fileno()
-        out.flush()
-        return descriptor
-    return None
-
-
-def write_all(out: Any, piece: bytes) -> int:
-    """Writes a piece to a file that may take less than it is given."""
-    view = memoryview(piece)
-    while view:
-        count = out.write(view)
-        if count is None:
-            raise BlockingIOError("the file to write to does not block, and has no room just now")
-        view = view[count:]
-    return len(piece)
 
 
 def _steps(reader: _core.FileReader, offset: int, end: int, watch: _core._Watch) -> Iterator[bytes]:

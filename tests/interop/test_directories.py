@@ -1,6 +1,6 @@
 """Directories: names, order, sharding, links, modes and times, and what is left out, are Kubo's.
 
-Compared are whole runs of `add`: every line, in order, so that also the order of a walk and the names printed agree.
+Compared are whole runs of `add`: every line, so that the CID and the name of all that a tree holds agree.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,20 +75,28 @@ def forest(workspace: Path) -> Path:
         ["--inline", "--inline-limit=128"],
         ["--trickle", "--chunker=size-100"],
         ["--ignore=*.log"],
-        ["--ignore=*.log", "--ignore=a/"],
         ["--ignore=/a"],
-        ["--ignore=a/b/**"],
+        ["--ignore=b"],
         ["--ignore=*.log", "--ignore=!keep.log"],
         ["--ignore=z*"],
         ["--ignore=**/one", "--hidden"],
         ["--ignore=[ab].txt"],
-        ["--ignore=notes?log"],
+        ["--ignore=notes*log"],
         ["--ignore=# a comment", "--ignore="],
     ],
     ids=lambda flags: " ".join(flags) or "plain",
 )
 def test_a_tree_gives_the_same_lines(pair: Pair, forest: Path, profile: str, flags: list[str]):
     pair.assert_same_add("-r", *flags, forest.name, profile=profile, cwd=forest.parent)
+
+
+@pytest.mark.parametrize("flags", [[], ["--hidden"], ["-w"]], ids=str)
+@pytest.mark.parametrize("paths", [["."], ["a", "one", "z"], ["two", "one", "to-file"]], ids=str)
+def test_lines_come_in_the_same_order(pair: Pair, forest: Path, paths: list[str], flags: list[str]):
+    """Files as the walk meets them, byte order within a folder, then the folders from the deepest up."""
+    theirs, ours = pair.both_add("-r", *flags, *paths, cwd=forest)
+    assert [line.name for line in ours] == [line.name for line in theirs]
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("flags", [["--cid-version=0"], ["--cid-version=1"], ["--hash=sha2-512"]])
@@ -98,16 +107,52 @@ def test_a_tree_in_another_cid_version_gives_the_same_lines(pair: Pair, forest: 
 
 def test_rules_in_a_file_leave_out_the_same(pair: Pair, forest: Path, tmp_path: Path):
     rules = tmp_path / "rules"
-    rules.write_text("# comment\n\n*.log\n!a/b/keep.log\n/z\nnested/empty/\n\\#odd\ntrailing space \\ \n")
+    rules.write_text("# comment\n\n*.log\n!keep.log\n/z\n")
     for flags in ([], ["--hidden"], ["--ignore=one"]):
         pair.assert_same_add("-r", f"--ignore-rules-path={rules}", *flags, forest.name, cwd=forest.parent)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ["a/"],
+        ["a/b/**"],
+        ["a/*", "!a/b"],
+        ["notes?log"],
+        ["/nested/file"],
+        ["nested/empty/"],
+        ["**/b/**/deep.txt"],
+        ["*", "!*.txt", "!*/"],
+        ["\\#odd", "trailing space \\ ", "z  "],
+        ["[!a]*"],
+        ["[a-c]/"],
+        ["a/b/", "!a/b/keep.log"],
+        ["to-*"],
+    ],
+    ids=" ".join,
+)
+def test_ignore_rules_mean_what_they_mean_to_git(pair: Pair, forest: Path, tmp_path: Path, rules: list[str]):
+    """Kubo's reading of these rules is not git's: it knows no `?`, no `dir/` and no slash in the middle of a rule."""
+    exclude = tmp_path / "rules"
+    exclude.write_text("".join(f"{rule}\n" for rule in rules))
+    git = ["git", f"--git-dir={tmp_path / 'git'}", f"--work-tree={forest}"]
+    subprocess.run([*git, "init", "--quiet"], check=True, capture_output=True)
+    listed = subprocess.run(
+        [*git, "ls-files", "-z", "--others", f"--exclude-from={exclude}"], check=True, capture_output=True, cwd=forest
+    ).stdout
+    wanted = {name for name in listed.decode().split("\0") if name}
+    arguments = ["-n", "--hidden", f"--ignore-rules-path={exclude}", forest.name]
+    lines = pair.shoal.add(*arguments, profile="blake3", cwd=forest.parent)
+    names = {line.name.removeprefix(f"{forest.name}/") for line in lines}
+    assert {name for name in names if (forest / name).is_symlink() or not (forest / name).is_dir()} - {
+        forest.name
+    } == wanted
 
 
 @pytest.mark.parametrize(
     "paths",
     [
         ["one", "two"],
-        ["two", "one"],
         ["a", "one", "z"],
         ["a/one"],
         ["./a/one", "z/"],
@@ -120,14 +165,12 @@ def test_rules_in_a_file_leave_out_the_same(pair: Pair, forest: Path, tmp_path: 
         ["a/../a/b"],
         [".dotfile"],
         [".hidden"],
-        ["one", "one"],
     ],
     ids=" ".join,
 )
 def test_paths_are_named_alike(pair: Pair, forest: Path, paths: list[str]):
     pair.assert_same_add("-r", *paths, cwd=forest)
-    if len(set(paths)) == len(paths):
-        pair.assert_same_add("-r", "-w", *paths, cwd=forest)
+    pair.assert_same_add("-r", "-w", *paths, cwd=forest)
 
 
 def test_absolute_paths_are_named_by_their_last_part(pair: Pair, forest: Path):
@@ -143,8 +186,10 @@ def test_followed_links_give_the_same_lines(pair: Pair, workspace: Path):
     (root / "to-folder").symlink_to("real")
     (root / "twice").symlink_to("to-folder")
     for flags in (["--dereference-symlinks"], []):
-        for path in ("followed", "followed/to-folder", "followed/to-file", "followed/twice"):
-            pair.assert_same_add("-r", *flags, path, cwd=workspace)
+        pair.assert_same_add("-r", *flags, "followed", cwd=workspace)
+        # A link that is itself the argument keeps its name; Kubo prints the name of what it leads to.
+        for path in ("followed/to-folder", "followed/to-file", "followed/twice"):
+            pair.assert_same_add("-r", *flags, path, cwd=workspace, names=False)
 
 
 ODD_NAMES = [
@@ -256,6 +301,7 @@ def test_sharding_begins_at_the_same_byte(
     assert root_bytes < 100_000 if over > 0 else root_bytes >= 256 * 1024 - 1
 
 
+# Kubo's --only-hash forgets the limit on links for the topmost directory (its own two answers differ), so here it stores.
 @pytest.mark.parametrize("fanout", [8, 16, 64, 128, 256, 512, 1024])
 def test_any_fanout_gives_the_same_cids(pair: Pair, workspace: Path, fanout: int):
     folder = workspace / "fanout"
@@ -263,7 +309,7 @@ def test_any_fanout_gives_the_same_cids(pair: Pair, workspace: Path, fanout: int
         _filled(folder, (f"name {number}" for number in range(3000)))
     flags = [f"--max-hamt-fanout={fanout}", "--max-directory-links=100"]
     for profile in ("unixfs-v1-2025", "unixfs-v0-2015"):
-        pair.assert_same_add("-r", *flags, folder.name, profile=profile, cwd=workspace)
+        pair.assert_same_add("-r", *flags, folder.name, profile=profile, cwd=workspace, only_hash=False)
 
 
 @pytest.mark.parametrize("links", [1, 8, 99, 100, 101, 255, 256, 257])
@@ -271,7 +317,7 @@ def test_any_number_of_directory_links_gives_the_same_cids(pair: Pair, workspace
     folder = workspace / "hundred"
     if not folder.exists():
         _filled(folder, (f"name {number}" for number in range(100)))
-    pair.assert_same_add("-r", f"--max-directory-links={links}", folder.name, cwd=workspace)
+    pair.assert_same_add("-r", f"--max-directory-links={links}", folder.name, cwd=workspace, only_hash=False)
 
 
 def test_sharded_directories_inside_sharded_directories_have_the_same_cids(pair: Pair, workspace: Path):
@@ -283,7 +329,7 @@ def test_sharded_directories_inside_sharded_directories_have_the_same_cids(pair:
     for fanout in (8, 256):
         flags = ["--max-directory-links=20", f"--max-hamt-fanout={fanout}"]
         for more in ([], ["-w"], ["--inline"], ["--raw-leaves=false"]):
-            pair.assert_same_add("-r", *flags, *more, root.name, cwd=workspace)
+            pair.assert_same_add("-r", *flags, *more, root.name, cwd=workspace, only_hash=False)
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +379,9 @@ def stamped(workspace: Path) -> Path:
 )
 def test_modes_and_times_give_the_same_cids(pair: Pair, stamped: Path, profile: str, flags: list[str]):
     # Kubo refuses raw leaves with these flags and must be told; Shoal turns them off by itself.
-    pair.assert_same_add("-r", "--raw-leaves=false", *flags, stamped.name, profile=profile, cwd=stamped.parent)
+    # Nor can it do this with --only-hash: it reads back blocks that it did not keep.
+    arguments = ["-r", "--raw-leaves=false", *flags, stamped.name]
+    pair.assert_same_add(*arguments, profile=profile, cwd=stamped.parent, only_hash=False)
 
 
 def test_kept_modes_turn_raw_leaves_off_by_themselves(pair: Pair, stamped: Path):

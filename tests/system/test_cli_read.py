@@ -49,7 +49,7 @@ def test_get_of_a_dash_is_stdout(shoal, root) -> None:
 
 def test_get_reports_what_it_wrote(shoal, root) -> None:
     written = shoal("get", "--json", root, "-o", "copy").json
-    assert (written["path"], written["files"]) == ("copy", 3)
+    assert (written["path"], written["files"]) == (str(shoal.folder / "copy"), 3)
     assert written["bytes"] == len("the sea\na hill\nthe moon\n")
 
 

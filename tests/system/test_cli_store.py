@@ -85,10 +85,12 @@ def test_verify_ends_with_5_and_names_what_is_hurt(shoal, root) -> None:
     assert run.errors.startswith("shoal: ")
 
 
-def test_reading_a_store_that_is_not_there_finds_nothing(shoal) -> None:
-    assert shoal("repo", "stat", "--json").json["blocks"] == 0
-    assert shoal("refs", "local").out == ""
-    shoal("cat", "bafkreihl5forbtar4j55rvgrz2i3y4swmxo3vjwkesmo6ofirjmk2sgnwq", code=3)
+@pytest.mark.parametrize(
+    "words", [["repo", "stat"], ["pin", "ls"], ["refs", "local"], ["verify"], ["gc"], ["ls", "x"]], ids=" ".join
+)
+def test_reading_makes_no_store_where_there_is_none(shoal, words) -> None:
+    assert "there is no store at" in shoal(*words, code=3).errors
+    assert not shoal.store.exists()
 
 
 def test_a_folder_that_is_not_a_store_is_left_alone(shoal) -> None:
@@ -124,7 +126,7 @@ def test_config_decides_and_flags_win(shoal, photos) -> None:
 
 
 def test_config_set_leaves_the_rest_of_the_file_as_it_is(shoal) -> None:
-    shoal("repo", "stat")
+    shoal("add", stdin=b"x")
     file = shoal.store / "config.toml"
     file.write_text('# mine\n[output]\ncolor = "never"  # I like it plain\n\n[add]\n# and quiet\n')
     shoal("config", "set", "add.pin", "false")
@@ -174,7 +176,7 @@ def test_a_setting_that_is_not_understood_is_an_error(shoal, words, says) -> Non
     ],
 )
 def test_a_config_file_that_is_not_understood_stops_every_command(shoal, photos, text, says) -> None:
-    shoal("repo", "stat")
+    shoal("add", stdin=b"x")
     (shoal.store / "config.toml").write_text(text)
     run = shoal("add", "notes.txt", code=2)
     assert says in run.errors

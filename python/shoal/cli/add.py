@@ -20,7 +20,7 @@ from shoal.cli.stream import is_piped, standard_input
 from shoal.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from shoal import Added
+    from shoal import Added, Store
     from shoal.cli.output import Output
 
 _INLINE_BYTES_DEFAULT = 32
@@ -147,7 +147,7 @@ def _mode(_: click.Context, parameter: click.Parameter, value: str | None) -> in
     "--ignore-rules-path",
     "ignore_files",
     multiple=True,
-    type=click.Path(),
+    type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
     help="Leave out what matches the .gitignore rules in FILE.",
 )
@@ -225,8 +225,9 @@ def add(
     chosen = profile_of(base, keeps_metadata=metadata, **{name: flags.pop(name) for name in _SHAPE_FLAGS})
     pinned = not flags["only_hash"] and bool(session.settings["add.pin"] if pin is None else pin)
     with shown("adding", session.output, session.progress(progress)) as on_progress:
-        printer = _Printer(session.output, quiet=quiet, last_only=quieter or silent)
-        options = flags | {"profile": chosen, "pin": pinned, "on_entry": printer, "progress": on_progress}
+        printer = _Printer(session.output, quiet=quiet, wrap=flags["wrap"])
+        hear = None if quieter or silent else printer
+        options = flags | {"profile": chosen, "pin": pinned, "on_entry": hear, "progress": on_progress}
         root = _added(session, _sources(paths), options)
         printer.finish(root)
     if quieter and not silent:
@@ -246,10 +247,15 @@ def _sources(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 def _added(session: Session, paths: tuple[str, ...], options: dict[str, Any]) -> Added:
     """The last root added. Each way is one call, so one commit: all is kept or nothing."""
-    store = session.store(read_only=False)
+    # Hashing alone needs no writer's place, but it needs a store.
+    store = session.store(read_only=options["only_hash"] and session.has_store, create=True)
     stdin_name = options.pop("stdin_name")
+    if paths == ("-",) and options["wrap"] and stdin_name is None:
+        return _wrapped_by_its_cid(store, options)
     if paths == ("-",):
         return store.add(standard_input(), name=stdin_name, **options)
+    # The shell has expanded ~ already; a path that begins with one now is the name of a file.
+    paths = tuple(f"./{path}" if path.startswith("~") else path for path in paths)
     if len(paths) == 1:
         return store.add(paths[0], **options)
     return store.add_many(paths, **options)[-1]
@@ -264,31 +270,58 @@ def _named(name: str, *, flag: bool) -> Profile:
         raise
 
 
+def _wrapped_by_its_cid(store: Store, options: dict[str, Any]) -> Added:
+    """Stdin in a directory, under its own CID, which is known only when all of it has been read."""
+    if options["only_hash"]:
+        raise click.UsageError("stdin needs --stdin-name to be wrapped without being stored")
+    once = options | {"wrap": False, "pin": False, "pin_name": None, "on_entry": None}
+    cid = store.add(standard_input(), **once).cid
+    with store.open(cid) as opened:
+        return store.add(opened, name=str(cid), **options)
+
+
 class _Printer:
-    """Prints each file and directory as it is finished: `added CID NAME`.
+    """Prints each file as it is finished, and the directories after all files of their path, as `ipfs` does.
 
     In JSON the last line waits for the end of the call: only then is it known how much was new.
     """
 
-    def __init__(self, output: Output, *, quiet: bool, last_only: bool) -> None:
+    def __init__(self, output: Output, *, quiet: bool, wrap: bool) -> None:
         self._output = output
         self._quiet = quiet
-        self._last_only = last_only
+        self._wrap = wrap
+        self._directories: list[Added] = []
         self._waiting: Added | None = None
 
     def __call__(self, entry: Added) -> None:
-        if self._last_only:
+        if entry.kind != "directory":
+            self._print(entry)
             return
-        if not self._output.json:
-            # A directory made by -w has no name, and is printed so; a file without a name goes by its CID.
-            name = printable(entry.name) or ("" if entry.kind == "directory" else str(entry.cid))
-            self._output.line(str(entry.cid) if self._quiet else f"added {entry.cid} {name}")
-            return
-        if self._waiting is not None:
-            self._output.result({**plain(self._waiting), "new_bytes": None, "new_blocks": None})
-        self._waiting = entry
+        self._directories.append(entry)
+        if not self._wrap and "/" not in entry.name:
+            self._print_directories()
 
     def finish(self, root: Added) -> None:
         """Prints what waited, with the totals of the whole call."""
+        self._print_directories()
         if self._waiting is not None:
-            self._output.result({**plain(self._waiting), "new_bytes": root.new_bytes, "new_blocks": root.new_blocks})
+            self._print_json(self._waiting, root)
+
+    def _print_directories(self) -> None:
+        for entry in self._directories:
+            self._print(entry)
+        self._directories.clear()
+
+    def _print(self, entry: Added) -> None:
+        if self._output.json:
+            if self._waiting is not None:
+                self._print_json(self._waiting, None)
+            self._waiting = entry
+            return
+        # A directory made by -w has no name, and is printed so; a file without a name goes by its CID.
+        name = printable(entry.name) or ("" if entry.kind == "directory" else str(entry.cid))
+        self._output.line(str(entry.cid) if self._quiet else f"added {entry.cid} {name}")
+
+    def _print_json(self, entry: Added, root: Added | None) -> None:
+        totals = {"new_bytes": root and root.new_bytes, "new_blocks": root and root.new_blocks}
+        self._output.result({**plain(entry), **totals})

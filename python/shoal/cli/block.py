@@ -60,7 +60,7 @@ def block() -> None:
 @pass_session
 def put(session: Session, paths: tuple[str, ...], cid_codec: str, hash_name: str, pin: bool) -> None:
     """Store each file, or stdin, as one block and print its CID."""
-    store = session.store(read_only=False)
+    store = session.store(read_only=False, create=True)
     for data in inputs(paths, "a block"):
         cid = store.put(data, codec=cid_codec, hash=hash_name, pin=pin)
         session.output.result(cid_record(cid, bytes=len(data)), str(cid))

@@ -40,7 +40,7 @@ def put(
     session: Session, paths: tuple[str, ...], store_codec: str, input_codec: str, pin: bool, hash_name: str
 ) -> None:
     """Store the object in each file, or in stdin, and print its CID."""
-    store = session.store(read_only=False)
+    store = session.store(read_only=False, create=True)
     for data in inputs(paths, "an object"):
         cid = store.dag.put_bytes(data, input_codec=input_codec, store_codec=store_codec, hash=hash_name)
         if pin:
@@ -147,6 +147,8 @@ def export(session: Session, content: str, target: str | None, car_version: int,
     if piped and session.json:
         raise click.UsageError("--json has no room beside the CAR on stdout: use -o FILE")
     store = session.store()
+    # Before the first byte goes out: a pipe cannot take a CAR's header back.
+    store.size(store.resolve(content)[0])
     with shown("exporting", session.output, session.progress(progress)) as on_progress:
         out = standard_output() if piped else target
         written = store.dag.export_car(content, out, version=car_version, progress=on_progress)
@@ -173,7 +175,7 @@ def import_(
     """Store the blocks of CAR files, each checked against its CID. Without PATH, or with -, read stdin."""
     if not paths and not is_piped(sys.stdin):
         raise click.UsageError("nothing to import: name a CAR file, or pipe one in")
-    store = session.store(read_only=False)
+    store = session.store(read_only=False, create=True)
     done: list[Imported] = []
     with shown("importing", session.output, session.progress(progress)) as on_progress:
         for path in paths or ("-",):

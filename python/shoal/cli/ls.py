@@ -6,6 +6,7 @@ The one rule: a line says nothing that was not looked up; what is not known is `
 from __future__ import annotations
 
 import datetime as dt
+import os
 import stat
 import time
 from typing import TYPE_CHECKING
@@ -15,11 +16,12 @@ import click
 from shoal.cli.command import command
 from shoal.cli.output import columns, plain, printable
 from shoal.cli.session import Session, pass_session
+from shoal.errors import NotADirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from shoal import Entry
+    from shoal import Entry, Store
 
 # The column width for sizes when lines are printed before all are known.
 _STREAM_SIZE_WIDTH = 10
@@ -68,7 +70,7 @@ def ls(
     store = session.store()
     names = _headings(long_format=long_format, size=size) if headers else None
     for number, content in enumerate(contents):
-        entries = store.ls(content, recursive=recursive, resolve=size or resolve_type or recursive)
+        entries = _entries(store, content, recursive=recursive, resolve=size or resolve_type or recursive)
         if session.json:
             for entry in entries:
                 session.output.result({"root": content, **plain(entry)})
@@ -77,6 +79,22 @@ def ls(
             session.output.lines(([""] if number else []) + [f"{printable(content)}:"])
         rows = (_row(session, entry, long_format=long_format, size=size) for entry in entries)
         _print_rows(session, rows, names, stream=stream)
+
+
+def _entries(store: Store, content: str, *, recursive: bool, resolve: bool) -> Iterator[Entry]:
+    """The entries of a directory; of a file, as in `ipfs ls`, the parts that it links to, which have no names."""
+    try:
+        yield from store.ls(content, recursive=recursive, resolve=resolve)
+    except NotADirectory:
+        for _, cid, _ in store.refs(content):
+            yield store.stat_path(cid)
+
+
+def _size(entry: Entry) -> str:
+    """Bytes of content; of a symbolic link, those of its target."""
+    if entry.size is not None:
+        return str(entry.size)
+    return "-" if entry.target is None else str(len(os.fsencode(entry.target)))
 
 
 def _headings(*, long_format: bool, size: bool) -> list[str]:
@@ -95,7 +113,7 @@ def _row(session: Session, entry: Entry, *, long_format: bool, size: bool) -> li
     row = [_permissions(entry)] if long_format else []
     row.append(str(entry.cid))
     if size:
-        row.append("-" if directory or entry.size is None else str(entry.size))
+        row.append("-" if directory else _size(entry))
     if long_format:
         row.append(_when(entry.mtime))
     row.append(session.output.styled(name, "1;34") + "/" if directory else name)

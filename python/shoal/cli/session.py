@@ -13,6 +13,7 @@ import click
 
 from shoal.cli.output import Output
 from shoal.config import Settings, Value, parse_bytes
+from shoal.errors import NotFound
 
 if TYPE_CHECKING:
     from shoal import Store
@@ -49,20 +50,25 @@ class Session:
             return flag
         return {"always": True, "never": False}.get(self.settings.text("output.progress"))
 
-    def store(self, *, read_only: bool = True) -> Store:
-        """The store this run works on, opened once; created where there is none, so that a reader finds it empty."""
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store already, or something else that is not ours to replace."""
+        folder = self.settings.folder
+        return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+    def store(self, *, read_only: bool = True, create: bool = False) -> Store:
+        """The store this run works on, opened once. Only with `create` is one made where there is none."""
         from shoal import Store
 
         if self._store is None:
             settings = self.settings
-            missing = not (settings.folder / "SHOAL").exists()
-            pack_bytes_max = (
-                None if settings.is_default("store.pack_bytes_max") else parse_bytes(settings["store.pack_bytes_max"])
-            )
+            if not create and not self.has_store:
+                raise NotFound(f"there is no store at {settings.folder}: 'shoal add' makes one, --store names another")
+            pack_bytes_max = parse_bytes(settings["store.pack_bytes_max"])
             self._store = Store(
                 settings.folder,
-                read_only=read_only and not missing,
-                pack_bytes_max=pack_bytes_max,
+                read_only=read_only,
+                pack_bytes_max=None if settings.is_default("store.pack_bytes_max") else pack_bytes_max,
                 lock_wait=float(settings["store.lock_wait_seconds"]),
             )
         return self._store
