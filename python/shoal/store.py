@@ -6,7 +6,6 @@ the same folder), and to use in a forked child. Long calls let Ctrl-C through, a
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import os
