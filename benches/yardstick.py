@@ -37,6 +37,11 @@ def start_seconds(command: Sequence[str | Path], rounds: int = 5) -> float:
     return statistics.median(command_seconds(command) for _ in range(rounds))
 
 
+def as_time(seconds: float) -> str:
+    """Seconds, or microseconds where there is less than one thousandth of one."""
+    return f"{seconds:.3f} s" if seconds >= 0.001 else f"{seconds * 1e6:.0f} µs"
+
+
 @dataclass(frozen=True)
 class Yardstick:
     """A figure and what made it."""
@@ -47,7 +52,7 @@ class Yardstick:
     def line(self, ours: float, size: int) -> str:
         """One line that sets our seconds beside it. Ratio over 1: Shoal was faster."""
         speed = f"{size / ours / 1e6:,.0f} MB/s, " if size else ""
-        return f"{speed}{ours:.3f} s; {self.name} {self.seconds:.3f} s; ratio {self.seconds / ours:.2f}"
+        return f"{speed}{as_time(ours)}; {self.name} {as_time(self.seconds)}; ratio {self.seconds / ours:.2f}"
 
 
 def best(name: str, work: Callable[[], float], rounds: int = 3) -> Yardstick:

@@ -44,27 +44,24 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(jobs: Iterator[Job], rounds: int) -> Iterator[Figure]:
-    """Each job by both sides in turn."""
+def measure(jobs: Iterator[Job], rounds: int, *, has_goals: bool = True) -> Iterator[Figure]:
+    """Each job by both sides in turn. The goals are for two cores and up."""
     for job in jobs:
         ours, theirs = [], []
         for _ in range(rounds):
             ours.append(job.ours())
             theirs.append(job.theirs())
-        figure = Figure(
-            job.name, job.yardstick, statistics.median(ours), statistics.median(theirs), job.goal, ours, theirs
-        )
+        goal = job.goal if has_goals else None
+        figure = Figure(job.name, job.yardstick, statistics.median(ours), statistics.median(theirs), goal, ours, theirs)
         print(f"  {figure.line()}", flush=True)
         yield figure
 
 
 def on_file(folder: Path, text: str, cores: int, rounds: int, kubo: Kubo | None, machine: Machine) -> Group:
     place = Place(folder, folder / "file", kubo, machine, cores)
-    title = (
-        f"{text.replace('GiB', ' GiB').replace('MiB', ' MiB')} file, {'one core' if cores == 1 else f'{cores} cores'}"
-    )
+    title = f"{text[:-3]} {text[-3:]} file, {'one core' if cores == 1 else f'{cores} cores'}"
     print(title, flush=True)
-    figures = list(measure(file_jobs(place), rounds))
+    figures = list(measure(file_jobs(place), rounds, has_goals=cores > 1))
     return Group(title, size_of(text), 1, figures, place.shoal.peak_mib, has_goals=cores > 1)
 
 

@@ -128,13 +128,15 @@ def run_command(page: Path, command: str, expected: list[str], environment: dict
     run = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         env=environment,
-        capture_output=True,
+        # As in a terminal: messages stand among the results.
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=120,
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    shown = f"{page.relative_to(ROOT)}: $ {command}\n{run.stdout}{run.stderr}"
+    shown = f"{page.relative_to(ROOT)}: $ {command}\n{run.stdout}"
     assert run.returncode == 0, f"exit code {run.returncode}: {shown}"
     if expected:
         printed = re.sub(r"[ \t]+", " ", run.stdout).strip()
@@ -183,12 +185,14 @@ def docstring_parameters() -> list[object]:
 def test_the_examples_of_a_docstring_do_what_they_say(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import anyio
+
     import shoal
 
     monkeypatch.chdir(tmp_path)
     # Examples name a folder that a reader has; here each has its own.
     text = text.replace("/tmp/shoal-example", str(tmp_path / "example"))
-    everything = {name: getattr(shoal, name) for name in shoal.__all__}
+    everything = {"anyio": anyio, **{name: getattr(shoal, name) for name in shoal.__all__}}
     example = doctest.DocTestParser().get_doctest(text, {"shoal": shoal, **everything}, "docstring", None, None)
     failures, tried = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example)
     assert tried > 0

@@ -282,6 +282,7 @@ CBOR_REFUSED = {
     "text of 2^62": "7b400000000000000061",
     "tag 0": "c000",
     "tag 2, a bignum": "c249010000000000000000",
+    "tag 43 of a link": "d82b" + dag_cbor.encode(b"\x00" + SHA2_256_RAW).hex(),
     "tag 42 of text": "d82a6161",
     "tag 42 of nothing": "d82a",
     "tag 42 of no bytes": "d82a40",

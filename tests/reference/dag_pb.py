@@ -1,6 +1,7 @@
 """dag-pb and CIDs, slowly: the oracle for `rust/core/src/dag/pb.rs`.
 
-Spec: https://ipld.io/specs/codecs/dag-pb/spec/. Plain and readable; nothing here is fast, and nothing is shared with the engine.
+Spec: https://ipld.io/specs/codecs/dag-pb/spec/. Plain and readable; nothing here is fast, and nothing
+is shared with the engine.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """UnixFS, slowly: the oracle for `rust/core/src/unixfs` and the chunkers but buzhash.
 
-Files and directories in memory go in, the root's CID comes out. Each function says what a spec or Kubo says in the plainest way there is:
-trees by recursion over lists of leaves, tries by grouping names, fingerprints by long division. Shares nothing with the engine.
+Files and directories in memory go in, the root's CID comes out. Each function says what a spec or Kubo says in the
+plainest way there is: trees by recursion over lists of leaves, tries by grouping names, fingerprints by long division.
+Shares nothing with the engine.
 Spec: https://specs.ipfs.tech/unixfs/, profiles: https://specs.ipfs.tech/ipips/ipip-0499/.
 
 Run as a program it writes `tests/vectors/unixfs.json`.
@@ -12,12 +13,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dag_pb
 from dag_pb import DAG_PB, RAW, Link
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TYPE_RAW, TYPE_DIRECTORY, TYPE_FILE, TYPE_SYMLINK, TYPE_SHARD = 0, 1, 2, 4, 5
 MURMUR3_X64_64 = 0x22
@@ -167,9 +171,7 @@ def trickle(profile: Profile, leaves: deque[Child], depth_end: int | None, metad
     children = [leaves.popleft() for _ in range(min(len(leaves), profile.file_links_max))]
     depth = 1
     while leaves and (depth_end is None or depth < depth_end):
-        for _ in range(4):
-            if leaves:
-                children.append(trickle(profile, leaves, depth, NOTHING))
+        children.extend(trickle(profile, leaves, depth, NOTHING) for _ in range(4) if leaves)
         depth += 1
     return node(profile, children, metadata)
 
@@ -326,7 +328,7 @@ def directory_profiles() -> Iterator[tuple[Profile, list[int]]]:
 
 
 def example(profile: Profile, count: int, metadata: Metadata) -> Child:
-    """A directory of `count` entries: files, every seventh a symbolic link, every eleventh a directory of the ones so far."""
+    """A directory of `count` entries: files, symbolic links, and now and then a directory of the entries so far."""
     entries: dict[bytes, Child] = {}
     content = painted(count)
     for i in range(count):

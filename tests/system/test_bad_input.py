@@ -739,11 +739,11 @@ def harmful(store: shoal.Store, case: str, outside: Path) -> tuple[shoal.CID, st
         case "twice":
             return directory(store, ("double", file), ("double", store.put(b"other"))), "double"
         case "link, then folder of its name":
-            return directory(store, ("double", symlink(store, str(outside))), ("double", one)), "double"
+            return directory(store, ("double", symlink(store, str(outside))), ("double", one)), "same name"
         case "relative link, then folder of its name":
-            return directory(store, ("double", symlink(store, "../outside")), ("double", one)), "double"
+            return directory(store, ("double", symlink(store, "../outside")), ("double", one)), "same name"
         case "link, then file of its name":
-            return directory(store, ("double", symlink(store, "../outside/canary")), ("double", file)), "double"
+            return directory(store, ("double", symlink(store, "../outside/canary")), ("double", file)), "same name"
         case "absolute link":
             return directory(store, ("link", symlink(store, str(outside)))), "link"
         case "link upwards":

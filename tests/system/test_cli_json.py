@@ -142,6 +142,7 @@ def test_config_show_is_one_object(shoal) -> None:
 
 
 def test_json_may_stand_before_the_command(shoal, photos) -> None:
+    shoal("add", "notes.txt")
     assert shoal("--json", "repo", "stat").json == shoal("repo", "stat", "--json").json
 
 

@@ -147,6 +147,8 @@ def export(session: Session, content: str, target: str | None, car_version: int,
     if piped and session.json:
         raise click.UsageError("--json has no room beside the CAR on stdout: use -o FILE")
     store = session.store()
+    # Before the first byte goes out: a pipe cannot take a CAR's header back.
+    store.size(store.resolve(content)[0])
     with shown("exporting", session.output, session.progress(progress)) as on_progress:
         out = standard_output() if piped else target
         written = store.dag.export_car(content, out, version=car_version, progress=on_progress)

@@ -63,9 +63,7 @@ class Session:
         if self._store is None:
             settings = self.settings
             if not create and not self.has_store:
-                raise NotFound(
-                    f"there is no store at {settings.folder}: 'shoal add' makes one, and --store or SHOAL_PATH names another"
-                )
+                raise NotFound(f"there is no store at {settings.folder}: 'shoal add' makes one, --store names another")
             pack_bytes_max = parse_bytes(settings["store.pack_bytes_max"])
             self._store = Store(
                 settings.folder,

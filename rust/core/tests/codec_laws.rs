@@ -1,4 +1,5 @@
 //! Laws of the codecs and the archive reader, over generated values and arbitrary bytes.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail where it likes")]
 
 use proptest::collection::vec;
 use proptest::prelude::*;

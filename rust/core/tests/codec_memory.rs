@@ -2,6 +2,7 @@
 //!
 //! The rule: no claim in a header costs memory, only bytes that came. So the peak of a refused block is at most four times its
 //! length and 64 KiB, however much it claims; and that of an honest block of the smallest items has the bound stated here.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail where it likes")]
 
 use shoal_core::car::{Limits, Reader, v1};
 use shoal_core::cid::codec::{DAG_CBOR, DAG_JSON};

@@ -1,4 +1,5 @@
 //! dag-cbor and dag-json against `tests/vectors/dag.json`, which the slow oracle `tests/reference/dag_json.py` writes.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail where it likes")]
 
 use shoal_core::cid::codec::{DAG_CBOR, DAG_JSON};
 use shoal_core::dag::{self, Budget, Reason, Value, cbor, json};
@@ -146,6 +147,42 @@ fn reason<T: std::fmt::Debug>(result: Result<T, dag::DagError>) -> Reason {
         Err(dag::DagError::Malformed { reason, .. } | dag::DagError::Unencodable { reason, .. }) => reason,
         other => panic!("{other:?}"),
     }
+}
+
+/// What a walk must refuse, since it could not tell links from other bytes; the rest of what is not canonical it may take.
+#[test]
+fn a_walk_refuses_what_has_another_structure() {
+    let structure = [
+        "trailing",
+        "two values",
+        "indefinite",
+        "break",
+        "reserved",
+        "tag",
+        "link",
+        "too deep",
+        "too short",
+        "without a value",
+        " of 2^",
+        "integer key",
+        "bytes key",
+        "null key",
+        "undefined",
+        "simple",
+        "NaN",
+        "infinity",
+        "false in two",
+    ];
+    let mut refused = 0;
+    for entry in entries("cbor_refused") {
+        let (name, mut links) = (text(&entry, "name"), Vec::new());
+        let walked = dag::links(DAG_CBOR, &bytes(&entry, "block"), &mut links);
+        // A long tag is a matter of form.
+        let expected = name == "empty" || structure.iter().any(|part| name.contains(part)) && name != "tag 42 in 3 bytes";
+        assert_eq!(walked.is_err(), expected, "{name}");
+        refused += usize::from(expected);
+    }
+    assert!(refused > 35);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! DAGs out of the store and into it as CAR archives (docs/formats/car.md; the numbers in comments are its paragraphs).
+//! DAGs out of the store and into it as CAR archives (docs/formats/car.md).
 //!
 //! Both ways run at the speed of the hash and hold a few batches of blocks, whatever the length of the archive.
 //! The rule kept here: an archive is imported whole or not at all, and every block of it is checked first.

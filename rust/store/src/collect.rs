@@ -37,9 +37,9 @@ pub struct Collected {
     pub freed_blocks: u64,
     /// Their lengths together, in bytes.
     pub freed_bytes: u64,
-    /// How much less the packs take on disk, in bytes. Less than `freed_bytes` where dead blocks stay behind in packs that are
-    /// mostly live, more where earlier deletions go now. Negative when moved blocks had to begin a new pack.
-    pub freed_disk_bytes: i64,
+    /// How much less the packs take on disk, in bytes: less than `freed_bytes` where dead blocks stay behind in packs that are
+    /// mostly live, more where earlier deletions go now. Headers of new packs (26 bytes each) and indexes are not counted.
+    pub freed_disk_bytes: u64,
     /// Blocks kept.
     pub kept_blocks: u64,
     /// Their lengths together, in bytes.
@@ -109,7 +109,7 @@ pub fn collect(store: &Store, options: CollectOptions, operation: &Operation) ->
     if options.dry_run {
         for pack in packs.iter().filter(|pack| pack.is_empty()) {
             collected.packs_removed += 1;
-            collected.freed_disk_bytes += signed(pack.file_bytes);
+            collected.freed_disk_bytes += pack.file_bytes;
         }
         for pack in &sparse {
             collected.count_rewritten(pack);
@@ -120,20 +120,22 @@ pub fn collect(store: &Store, options: CollectOptions, operation: &Operation) ->
     for pack in packs.iter().filter(|pack| pack.is_empty()) {
         session.retire(pack.pack)?;
         collected.packs_removed += 1;
-        collected.freed_disk_bytes += signed(pack.file_bytes);
+        collected.freed_disk_bytes += pack.file_bytes;
     }
     session.flush()?;
     for pack in packs.iter().filter(|pack| pack.dead_blocks > 0 && !pack.is_empty()) {
         delete_dead(store, &session, pack.pack, &marks, operation)?;
     }
+    // What has no room now may have it when others have given theirs back: the largest come last.
     for pack in sparse {
         match rewrite(store, &session, pack.pack, operation) {
             Ok(true) => collected.count_rewritten(pack),
             Ok(false) => collected.packs_left += 1,
             Err(Error::Full { .. }) => {
-                // What was moved and not committed is taken back, and its room with it.
-                drop(session);
                 collected.packs_left += 1;
+                // What was moved and not committed is taken back, and its room with it. The blocks to delete are deleted already,
+                // so the marks are not needed any more, whoever writes in between.
+                drop(session);
                 session = store.write_exclusive()?;
             }
             Err(error) => return Err(error),
@@ -147,12 +149,8 @@ impl Collected {
     fn count_rewritten(&mut self, pack: &Census) {
         self.packs_removed += 1;
         self.packs_rewritten += 1;
-        self.freed_disk_bytes += signed(pack.file_bytes) - signed(pack.live_file_bytes);
+        self.freed_disk_bytes += pack.file_bytes.saturating_sub(pack.live_file_bytes);
     }
-}
-
-fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Everything the pins keep.

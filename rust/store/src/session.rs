@@ -240,7 +240,8 @@ impl Inner {
     }
 
     fn is_full(&self, active: &Active) -> bool {
-        active.written >= self.options.pack_bytes_max || active.entries().len() >= self.options.pack_entries_max
+        let entries = active.entries().len();
+        entries > 0 && (active.written >= self.options.pack_bytes_max || entries >= self.options.pack_entries_max)
     }
 
     /// The open pack, opened if need be; `None` when it must be sealed first.
@@ -282,7 +283,7 @@ impl Inner {
         let mut pieces: Vec<(usize, &[u8])> = Vec::new();
         let mut at = room.start;
         for (key, cid, data) in blocks.iter().take(room.entries_max) {
-            if at >= self.options.pack_bytes_max || at - room.start >= WRITE_BYTES_MAX {
+            if !entries.is_empty() && (at >= self.options.pack_bytes_max || at - room.start >= WRITE_BYTES_MAX) {
                 break;
             }
             let place = Place::new(at, data.len()).ok_or_else(|| Error::Format(format!("pack {} is too large", room.pack)))?;
@@ -651,7 +652,8 @@ impl Session {
         }
         gate.is_exclusive = true;
         drop(gate);
-        self.forget(&locked(&self.work));
+        let done = std::mem::take(&mut *locked(&self.work));
+        self.forget(&done);
         self.inner.roll_back();
         true
     }

@@ -1,5 +1,11 @@
 //! Adding real files, reading them back, and writing them out again.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on has failed"
+)]
 
 use shoal_core::Cid;
 use shoal_core::chunk::Chunker;

@@ -96,7 +96,9 @@ fn a_writer_that_dies_before_its_first_commit_leaves_a_pack_that_is_taken_in() {
         session.put(&cid, &data).unwrap();
         session.commit().unwrap();
         assert_eq!(&*open(&crashed, &options(1)).block(&cid).unwrap(), data.as_slice());
-        assert_eq!(store.packs().unwrap().len(), 1);
+        let packs = store.packs().unwrap();
+        assert_eq!(packs.len(), 1);
+        assert_eq!(content(&crashed, "/store/packs/00000000.car").len() as u64, packs[0].bytes, "nothing is left behind the last block");
     }
 }
 
@@ -202,6 +204,31 @@ fn deleted_indexes_and_logs_are_made_again() {
     assert!(disk.list(Path::new("/store/packs")).unwrap().contains(&"00000000.idx".to_owned()));
     put_all(&store, 20..40, 400);
     check_all(&open(&disk, &options(3000)), &last);
+}
+
+#[test]
+fn a_flipped_byte_anywhere_in_a_log_or_an_index_changes_no_answer() {
+    let (disk, first, last) = small_store();
+    for name in ["packs/00000001.log", "packs/00000000.idx"] {
+        let path = format!("{STORE}/{name}");
+        let whole = content(&disk, &path);
+        for at in (0..whole.len()).filter(|at| *at < 600 || at % 61 == 0 || at % 4096 > 4080) {
+            let crashed = disk.copied();
+            let mut bad = whole.clone();
+            bad[at] ^= 1 << (at % 8);
+            set_content(&crashed, &path, &bad);
+            let store = open(&crashed, &options(3000));
+            for n in 0..12 {
+                assert!(store.has(&painted(n, 400).0).unwrap(), "{name}, byte {at}: block {n} is lost");
+            }
+            check_all(&store, &first);
+            check_all(&store, &last);
+            assert!(!store.has(&painted(12, 400).0).unwrap());
+            put_all(&store, 12..14, 400);
+            check_all(&open(&crashed, &options(3000)), &last);
+            assert_eq!(open(&crashed, &options(3000)).stat().unwrap().blocks, 14);
+        }
+    }
 }
 
 #[test]
@@ -462,6 +489,7 @@ fn a_power_cut_between_any_two_operations_leaves_before_or_after() {
             check_before_or_after(&store, acknowledged, &what);
             drop(store.write().unwrap_or_else(|e| panic!("{what}: {e}")));
             check_before_or_after(&store, acknowledged, &what);
+            assert_eq!(store.stat().unwrap().packs_missing, [], "{what}");
             work(&store, &mut |_| {}).unwrap_or_else(|e| panic!("{what}: {e}"));
             check_before_or_after(&open(&after, &options(2000)), Some(2), &what);
         }

@@ -126,10 +126,11 @@ impl fmt::Display for DagError {
 }
 impl std::error::Error for DagError {}
 
-/// The value of a raw, dag-pb, dag-cbor or dag-json block in canonical form.
+/// The value of a raw, dag-pb, dag-cbor or dag-json block in canonical form. Of dag-pb, `{Data?, Links: [{Hash, Name?, Tsize?}]}`.
 ///
 /// # Errors
-/// [`DagError::Malformed`] also for valid but non-canonical blocks; [`decode_relaxed`] reads those.
+/// [`DagError::Malformed`] also for valid but non-canonical blocks; [`decode_relaxed`] reads those. dag-pb has no such forms:
+/// links in any order, and data before or behind them, are different blocks with the same value.
 pub fn decode(codec: u64, block: &[u8]) -> Result<Value, DagError> {
     match codec {
         codec::RAW => Ok(Value::Bytes(block.to_vec())),

@@ -321,5 +321,41 @@ mod tests {
             let names: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
             let _ = decode(codec::DAG_PB, &block(&message, &names));
         }
+
+        /// Whatever a few changed bytes make of a sound block is refused, or keeps its promises.
+        #[test]
+        fn damaged_blocks_are_refused_or_sound(
+            which in 0..3usize, changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..4), cut: proptest::sample::Index,
+        ) {
+            let shard = block(b"\x08\x05\x12\x02\x80\x06\x28\x22\x30\x10\x38\xa4\x03\x42\x02\x08\x01", &[b"1", b"2name", b"Fother"]);
+            let directory = block(b"\x08\x01", &[b"a", b"b", b"c"]);
+            let file = block(b"\x08\x02\x12\x01a\x18\x83\x02\x20\x80\x02\x20\x02", &[b"", b""]);
+            let mut block = [shard, directory, file][which].clone();
+            prop_assert!(decode(codec::DAG_PB, &block).is_ok());
+            for (at, byte) in changes {
+                let at = at.index(block.len());
+                block[at] = byte;
+            }
+            if cut.index(3) == 0 {
+                block.truncate(cut.index(block.len()));
+            }
+            match decode(codec::DAG_PB, &block) {
+                Ok(Node::File(file)) => {
+                    let parts: u64 = file.children.iter().map(|child| child.file_bytes).sum();
+                    prop_assert_eq!(file.file_bytes, parts + file.data.len() as u64);
+                }
+                Ok(Node::Directory(directory)) => {
+                    let names: std::collections::BTreeSet<_> = directory.entries.iter().map(|entry| entry.name).collect();
+                    prop_assert_eq!(names.len(), directory.entries.len());
+                }
+                Ok(Node::Shard(shard)) => {
+                    let indices: Vec<usize> = shard.slots.iter().map(|slot| match slot {
+                        Slot::Shard { index, .. } | Slot::Entry { index, .. } => *index,
+                    }).collect();
+                    prop_assert!(indices.is_sorted_by(|a, b| a < b) && indices.iter().all(|&index| index < shard.fanout));
+                }
+                _ => {}
+            }
+        }
     }
 }

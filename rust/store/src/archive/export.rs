@@ -22,7 +22,7 @@ const GATHER_BYTES_MAX: usize = 8 * 1024;
 /// Verified blocks, in the order of the archive.
 type Batch = Vec<(Cid, Block)>;
 
-/// Each CID once, as Kubo does (§3).
+/// car §1.2: each CID once.
 const WHOLE: WalkOptions = WalkOptions { read_leaves: true, is_exact: true, report_repeats: false, blocks_max: None };
 
 /// Writes the DAGs under `roots` as a CARv1 or CARv2: how many bytes.
@@ -50,7 +50,7 @@ pub fn export_car(store: &Store, roots: &[Cid], out: &mut dyn Write, version: u8
     Ok(output.written)
 }
 
-/// §6: the length of the data, and where each block's section begins in it.
+/// car §1.4: the length of the data, and where each block's section begins in it.
 fn lay_out(store: &Store, roots: &[Cid], operation: &Operation) -> Result<(u64, Vec<(Cid, u64)>)> {
     let mut at = v1::encode_header(roots).len() as u64;
     let mut index = Vec::new();

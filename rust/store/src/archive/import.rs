@@ -6,11 +6,10 @@ use crate::operation::Operation;
 use crate::queue::{Queue, Shared, Work};
 use crate::session::{PutCount, Session};
 use crate::store::{Store, locked};
-use crate::verify::check_many;
 use crate::walk::{WalkOptions, walk};
 use shoal_core::Cid;
 use shoal_core::car::{CarError, v1, v2};
-use shoal_core::hash::VerifyError;
+use shoal_core::hash::{self, VerifyError};
 use shoal_core::limits::{CAR_HEADER_BYTES_MAX, CAR_SECTION_BYTES_MAX, VARINT_BYTES_MAX};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -54,7 +53,7 @@ const WORKERS_MAX: usize = 4;
 /// Takes in a CARv1 or CARv2 from its beginning to the end of the input.
 ///
 /// All or nothing: a block that does not match its CID, an archive that is cut or malformed, a section over the limit, a missing
-/// block under a root to be pinned: then the store is as before (§5 has the one exception). The index of a CARv2 is not used.
+/// block under a root to be pinned: then the store is as before (car §3.4 has the one exception). The index of a CARv2 is not used.
 /// When this returns, everything is durable.
 pub fn import_car(store: &Store, input: &mut dyn Read, options: &ImportOptions, operation: &Operation) -> Result<Imported> {
     crate::pinning::check_name(options.pin_name.as_deref())?;
@@ -90,7 +89,7 @@ fn take_in(store: &Store, session: &Session, input: &mut dyn Read, options: &Imp
     Ok(imported)
 }
 
-/// §5: undoes what was put. Packs that were sealed on the way are committed already, and are given up again, unless another session
+/// car §3.4: undoes what was put. Packs that were sealed on the way are committed already, and are given up again, unless another session
 /// of this process may rely on a block it found in them.
 fn take_back(store: &Store, session: Session, before: &BTreeMap<u32, u64>) -> Result<()> {
     if !session.take_over_alone() {
@@ -225,12 +224,14 @@ fn put_batch(session: &Session, batch: &Batch, operation: &Operation) -> Result<
     operation.check()?;
     let blocks: Vec<(&Cid, &[u8])> =
         batch.sections.iter().map(|(cid, range)| (cid, batch.bytes.get(range.clone()).unwrap_or_default())).collect();
-    for ((cid, _), outcome) in blocks.iter().zip(check_many(&blocks)) {
-        match outcome {
-            Ok(()) => {}
-            Err(VerifyError::Mismatch) => return Err(Error::ArchiveBlock { cid: (*cid).clone() }),
-            Err(VerifyError::UnknownHash(_)) => return Err(Error::UnsupportedHash { cid: (*cid).clone() }),
-        }
+    let mut failures = Vec::new();
+    hash::verify_many(&blocks, &mut failures);
+    if let Some((cid, data)) = failures.first().and_then(|&at| blocks.get(at)) {
+        let cid = (*cid).clone();
+        return Err(match hash::verify(&cid, data) {
+            Err(VerifyError::UnknownHash(_)) => Error::UnsupportedHash { cid },
+            Err(VerifyError::Mismatch) | Ok(()) => Error::ArchiveBlock { cid },
+        });
     }
     let count = session.put_many(&blocks)?;
     operation.add_bytes(blocks.iter().map(|(_, data)| data.len() as u64).sum());
@@ -246,7 +247,7 @@ struct Archive<'a> {
     rest: Vec<u8>,
     /// Bytes of the archive that were read.
     position: u64,
-    /// §2: where the data ends and what comes behind it; version 1 ends where its input does.
+    /// car §2.1: where the data end and what comes behind them; version 1 ends where its input does.
     wrapper: Option<v2::Header>,
 }
 
@@ -331,7 +332,10 @@ impl<'a> Archive<'a> {
 
     /// The next sections, some 16 MiB of them; none at the end of the archive.
     fn next_batch(&mut self, mut buffer: Vec<u8>) -> Result<Batch> {
-        // Zeroed the first time only: a buffer that comes back is as long as it was.
+        if buffer.is_empty() {
+            // The system gives zeroed pages as they are touched; a small archive touches few. A buffer that comes back is whole.
+            buffer = vec![0; BUFFER_BYTES];
+        }
         buffer.resize(BUFFER_BYTES.max(self.rest.len()), 0);
         let from = self.rest.len();
         if let Some(front) = buffer.get_mut(..from) {
@@ -368,7 +372,7 @@ impl<'a> Archive<'a> {
         Ok(Batch { bytes: buffer, sections })
     }
 
-    /// Reads what stands behind the data of a version 2, and throws it away (§2). Its end must be there.
+    /// Reads what stands behind the data of a version 2, and throws it away (car §2.6).
     fn finish(&mut self) -> Result<()> {
         let Some(header) = self.wrapper.take() else { return Ok(()) };
         if self.position < header.data_end() {

@@ -155,7 +155,11 @@ impl<'a, 'f> Assembler<'a, 'f> {
                 self.put_blocks()?;
                 self.entry(Finished { name, child, kind: EntryKind::Symlink, bytes: 0, files: 0 })
             }
-            Item::Entry { name, child, kind } => {
+            Item::Entry { mut name, child, kind } => {
+                // Content without a name, wrapped: called by its CID, as Kubo does.
+                if name.is_empty() && !self.levels.is_empty() {
+                    name = child.cid.to_string().into_bytes();
+                }
                 let bytes = child.file_bytes;
                 self.entry(Finished { name, child, kind, bytes, files: 1 })
             }

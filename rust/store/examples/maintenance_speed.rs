@@ -1,0 +1,154 @@
+//! How fast archives go out and in, stores are verified and collected, beside the bare hash on one core.
+//!
+//! `cargo run --release -p shoal-store --example maintenance_speed -- FOLDER MEBIBYTES`: the folder should be in memory. It is made,
+//! takes three times the bytes, and is removed at the end.
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a tool for the shell")]
+
+use shoal_core::Cid;
+use shoal_core::cid::codec;
+use shoal_core::dag::pb;
+use shoal_core::hash::{Hash, cid_v1, digest_many};
+use shoal_store::archive::{ImportOptions, export_car, import_car};
+use shoal_store::collect::{CollectOptions, collect};
+use shoal_store::verify::verify;
+use shoal_store::walk::{WalkOptions, walk};
+use shoal_store::{Operation, Options, PinKind, Store, pinning};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+const MIB: usize = 1024 * 1024;
+
+fn timed<T>(what: &str, bytes: u64, job: impl FnOnce() -> T) -> T {
+    let (start, processor) = (Instant::now(), processor_seconds());
+    let result = job();
+    let (seconds, processor) = (start.elapsed().as_secs_f64(), processor_seconds() - processor);
+    let rate = bytes as f64 / seconds / 1e6;
+    println!("{what:<30}{seconds:8.3} s {rate:8.0} MB/s {processor:8.2} s of processor {:6} MB of memory", megabytes());
+    result
+}
+
+/// Processor time of all threads so far: what counts on a machine that has other things to do.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks: u64 =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+    ticks as f64 / 100.0
+}
+
+/// Memory of this process without mapped files, now.
+fn megabytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| {
+        status.lines().find_map(|line| line.strip_prefix(name)?.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0)
+    };
+    field("RssAnon:") / 1024
+}
+
+fn node(hash: Hash, children: &[Cid]) -> (Cid, Vec<u8>) {
+    let links: Vec<_> = children.iter().map(|cid| pb::Link { cid: cid.clone(), name: Some(b""), dag_bytes: Some(0) }).collect();
+    let mut block = Vec::new();
+    pb::encode(&links, None, false, &mut block);
+    (cid_v1(hash, codec::DAG_PB, &block).unwrap(), block)
+}
+
+/// Puts a DAG of so many leaves, and pins its root.
+fn fill(store: &Store, hash: Hash, leaves: usize, leaf_bytes: usize) -> Cid {
+    let session = store.write().unwrap();
+    let mut leaf = vec![0; leaf_bytes];
+    let mut children = Vec::new();
+    for n in 0..leaves as u64 {
+        blake3::Hasher::new().update(&n.to_le_bytes()).finalize_xof().fill(&mut leaf);
+        let cid = cid_v1(hash, codec::RAW, &leaf).unwrap();
+        session.put(&cid, &leaf).unwrap();
+        children.push(cid);
+    }
+    let inner: Vec<Cid> = children
+        .chunks(1024)
+        .map(|children| {
+            let (cid, block) = node(hash, children);
+            session.put(&cid, &block).unwrap();
+            cid
+        })
+        .collect();
+    let (root, block) = node(hash, &inner);
+    session.put(&root, &block).unwrap();
+    session.commit().unwrap();
+    pinning::add(store, &root, PinKind::Recursive, None, &Operation::new()).unwrap();
+    root
+}
+
+fn measure(folder: &Path, name: &str, hash: Hash, leaves: usize, leaf_bytes: usize) {
+    println!("\n{name}");
+    let bytes = (leaves * leaf_bytes) as u64;
+    let open = |name: &str| Store::open_path(&folder.join(name), Options::default()).unwrap();
+    let store = open("one");
+    let sample: Vec<Vec<u8>> = (0..64u8).map(|n| vec![n; leaf_bytes]).collect();
+    let inputs: Vec<&[u8]> = sample.iter().map(Vec::as_slice).collect();
+    let mut digests = vec![[0; 32]; inputs.len()];
+    timed("the bare hash, one core", (64 * leaf_bytes) as u64, || digest_many(hash, &inputs, &mut digests));
+    let root = timed("made", bytes, || fill(&store, hash, leaves, leaf_bytes));
+    let operation = Operation::new();
+    timed("walk, leaves looked up", bytes, || {
+        walk(&store, std::slice::from_ref(&root), WalkOptions::default(), &operation, &mut |_| Ok(())).unwrap()
+    });
+    let car = folder.join("out.car");
+    for version in [1, 2] {
+        let mut file = File::create(&car).unwrap();
+        timed(&format!("export, version {version}"), bytes, || {
+            export_car(&store, std::slice::from_ref(&root), &mut file, version, &operation).unwrap()
+        });
+    }
+    let options = ImportOptions { pin_roots: true, pin_name: None };
+    let other = open("two");
+    let import = |what: &str, store: &Store| {
+        timed(what, bytes, || import_car(store, &mut File::open(&car).unwrap(), &options, &operation).unwrap());
+    };
+    import("import, all new", &other);
+    import("import, nothing new", &other);
+    let report = timed("verify", bytes, || verify(&other, &operation).unwrap());
+    assert!(report.is_sound());
+    std::fs::remove_dir_all(folder.join("one")).unwrap();
+    drop(store);
+    // Half of the leaves go, spread over all packs.
+    let session = other.write().unwrap();
+    let mut half = Vec::new();
+    walk(&other, std::slice::from_ref(&root), WalkOptions::default(), &operation, &mut |visited| {
+        if visited.cid.codec() == codec::RAW && half.len() < leaves / 2 {
+            half.push(visited.cid.clone());
+        }
+        Ok(())
+    })
+    .unwrap();
+    let inner: Vec<Cid> = half
+        .chunks(1024)
+        .map(|children| {
+            let (cid, block) = node(hash, children);
+            session.put(&cid, &block).unwrap();
+            cid
+        })
+        .collect();
+    let (kept, block) = node(hash, &inner);
+    session.put(&kept, &block).unwrap();
+    session.commit().unwrap();
+    pinning::add(&other, &kept, PinKind::Recursive, None, &operation).unwrap();
+    pinning::remove(&other, &root).unwrap();
+    let options = CollectOptions { dry_run: true, ..CollectOptions::default() };
+    timed("collect, dry run", bytes, || collect(&other, options, &operation).unwrap());
+    let done = timed("collect half", bytes, || collect(&other, CollectOptions::default(), &operation).unwrap());
+    println!("{done:?}");
+    drop(other);
+    std::fs::remove_dir_all(folder.join("two")).unwrap();
+    std::fs::remove_file(&car).unwrap();
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let folder = PathBuf::from(arguments.next().unwrap());
+    let bytes = arguments.next().unwrap().parse::<usize>().unwrap() * MIB;
+    std::fs::create_dir_all(&folder).unwrap();
+    measure(&folder, "BLAKE3, leaves of 1 MiB", Hash::Blake3, bytes / MIB, MIB);
+    measure(&folder, "SHA-256, leaves of 1 MiB", Hash::Sha256, bytes / MIB, MIB);
+    measure(&folder, "SHA-256, leaves of 4 KiB", Hash::Sha256, bytes / 4096, 4096);
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -1,0 +1,243 @@
+//! Verification: every flipped byte is found and named, and with it the pins it hurts.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod dags;
+
+use dags::{chain, content, damage, files, new_store, node, operation, overwrite, painted, put_all, raw, set_pin, small_packs, truncate};
+use shoal_core::Cid;
+use shoal_core::car::v1;
+use shoal_core::hash::Hash;
+use shoal_store::disk::Disk;
+use shoal_store::memory_disk::MemoryDisk;
+use shoal_store::verify::{Reason, VerifyReport, verify};
+use shoal_store::{Error, Options, PinKind, Store};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn verified(store: &Store) -> VerifyReport {
+    verify(store, &operation()).unwrap()
+}
+
+fn options() -> Options {
+    small_packs(1500)
+}
+
+/// Two sealed packs and an open one; one pin over everything, one over a single block.
+fn small() -> (MemoryDisk, Vec<dags::Block>) {
+    let disk = dags::memory();
+    let store = dags::open(&disk, &options());
+    let mut blocks: Vec<_> = (0..9u64)
+        .map(|n| raw(if n % 2 == 0 { Hash::Sha256 } else { Hash::Blake3 }, &painted(n, 100 + 60 * usize::try_from(n).unwrap())))
+        .collect();
+    blocks.push(node(Hash::Sha256, &blocks.iter().map(|block| block.0.clone()).collect::<Vec<_>>(), b"root"));
+    blocks.iter().for_each(|block| put_all(&store, std::slice::from_ref(block)));
+    set_pin(&store, &blocks[9].0, PinKind::Recursive);
+    set_pin(&store, &blocks[0].0, PinKind::Direct);
+    assert_eq!(store.packs().unwrap().iter().filter(|pack| pack.is_sealed).count(), 2);
+    (disk, blocks)
+}
+
+#[test]
+fn a_sound_store_is_called_sound_and_all_of_it_was_looked_at() {
+    let (disk, blocks) = small();
+    let store = dags::open(&disk, &options());
+    let progress = operation();
+    let report = verify(&store, &progress).unwrap();
+    assert!(report.is_sound());
+    let bytes: u64 = blocks.iter().map(|(_, data)| data.len() as u64).sum();
+    assert_eq!((report.blocks, report.bytes), (10, bytes));
+    let progress = progress.progress();
+    assert_eq!((progress.files, progress.files_total), (10, Some(10)));
+    assert_eq!((progress.bytes, progress.bytes_total), (bytes, Some(bytes)));
+    assert_eq!((report.indexes_rebuilt, report.logs_damaged), (vec![], vec![]));
+}
+
+/// Where the codec stands in each section of a pack: no hash covers it, and nothing but a listing of the store uses it.
+fn codec_bytes(pack: &[u8]) -> BTreeSet<usize> {
+    let header = v1::read_header(pack, 100).unwrap().1;
+    let mut codecs = BTreeSet::new();
+    let mut at = header;
+    while at < pack.len() {
+        let section = v1::parse_section(&pack[at..]).unwrap();
+        let cid_at = at + section.data_range.start - section.cid.as_bytes().len();
+        codecs.insert(cid_at + 1);
+        at += section.total_len;
+    }
+    codecs
+}
+
+#[test]
+fn every_flipped_byte_of_every_pack_is_found() {
+    let (disk, blocks) = small();
+    let cids: BTreeSet<Cid> = blocks.iter().map(|block| block.0.clone()).collect();
+    for pack in files(&disk, "/store/packs", ".car") {
+        let good = content(&disk, &pack);
+        let codecs = codec_bytes(&good);
+        for (at, &byte) in good.iter().enumerate() {
+            overwrite(&disk, &pack, at as u64, &[byte ^ (1 << (at % 8))]);
+            let store = dags::open(&disk, &options());
+            let report = verified(&store);
+            overwrite(&disk, &pack, at as u64, &[byte]);
+            if codecs.contains(&at) {
+                continue;
+            }
+            assert!(!report.is_sound() && report.damaged_count > 0, "byte {at} of {pack}");
+            let damage = &report.damaged[0];
+            assert!(pack.ends_with(&format!("{:08}.car", damage.pack)) && damage.offset <= at as u64);
+            if at >= 26 {
+                // Every block of this store is pinned.
+                assert!(report.hurt_roots.contains(&blocks[9].0), "byte {at} of {pack}: {report:?}");
+                assert!(damage.cid.as_ref().is_none_or(|cid| cids.contains(cid)));
+            }
+        }
+    }
+    assert!(verified(&dags::open(&disk, &options())).is_sound());
+}
+
+#[test]
+fn a_flipped_byte_of_an_index_is_mended_from_the_pack() {
+    let (disk, blocks) = small();
+    for index in files(&disk, "/store/packs", ".idx") {
+        let good = content(&disk, &index);
+        for at in (0..good.len()).step_by(61) {
+            overwrite(&disk, &index, at as u64, &[good[at] ^ 0x20]);
+            let store = dags::open(&disk, &options());
+            let report = verified(&store);
+            assert!(report.is_sound(), "the blocks are: {report:?}");
+            assert_eq!(report.indexes_rebuilt.len(), 1, "byte {at} of {index}");
+            assert_eq!(content(&disk, &index), good);
+            assert!(blocks.iter().all(|(cid, _)| store.block(cid).is_ok()));
+        }
+    }
+}
+
+#[test]
+fn a_log_that_lies_is_reported_and_done_without() {
+    let (disk, blocks) = small();
+    let logs = files(&disk, "/store/packs", ".log");
+    assert_eq!(logs.len(), 1);
+    let good = content(&disk, &logs[0]);
+    let store = dags::open(&disk, &options());
+    for (at, &byte) in good.iter().enumerate() {
+        overwrite(&disk, &logs[0], at as u64, &[byte ^ 0x20]);
+        let report = verified(&store);
+        assert!(report.is_sound() && report.logs_damaged.len() == 1, "byte {at}: {report:?}");
+        let fresh = dags::open(&disk, &options());
+        assert!(verified(&fresh).is_sound());
+        assert!(blocks.iter().all(|(cid, _)| fresh.block(cid).is_ok()));
+        overwrite(&disk, &logs[0], at as u64, &[byte]);
+    }
+}
+
+#[test]
+fn only_the_pins_above_the_damage_are_hurt() {
+    let (disk, store) = new_store();
+    let shared = chain(3);
+    let leaf = raw(Hash::Sha256, &painted(1, 500));
+    let whole = node(Hash::Sha256, std::slice::from_ref(&leaf.0), b"whole");
+    // Both hold the chain: the walk enters it under the first only.
+    let one = node(Hash::Sha256, &[leaf.0.clone(), shared[0].0.clone()], b"one");
+    let two = node(Hash::Sha256, &[shared[1].0.clone(), whole.0.clone()], b"two");
+    put_all(&store, &shared);
+    put_all(&store, &[leaf, whole.clone(), one.clone(), two.clone()]);
+    for cid in [&one.0, &two.0, &whole.0] {
+        set_pin(&store, cid, PinKind::Recursive);
+    }
+    assert!(verified(&store).is_sound());
+    damage(&disk, &store, &shared[2].0);
+    let store = dags::open(&disk, &Options::default());
+    let report = verified(&store);
+    assert_eq!(report.damaged.len(), 1);
+    assert_eq!((report.damaged[0].cid.as_ref(), report.damaged[0].reason), (Some(&shared[2].0), Reason::Block));
+    assert_eq!(BTreeSet::from_iter(&report.hurt_roots), BTreeSet::from([&one.0, &two.0]));
+    assert!(report.missing.is_empty());
+}
+
+#[test]
+fn a_damaged_leaf_hurts_its_roots_too() {
+    let (disk, store) = new_store();
+    let leaves = [raw(Hash::Sha256, &painted(1, 500)), raw(Hash::Blake3, &painted(2, 500))];
+    let hurt = node(Hash::Sha256, &[leaves[0].0.clone(), leaves[1].0.clone()], b"");
+    let whole = node(Hash::Sha256, std::slice::from_ref(&leaves[0].0), b"whole");
+    put_all(&store, &leaves);
+    put_all(&store, &[hurt.clone(), whole.clone()]);
+    set_pin(&store, &hurt.0, PinKind::Recursive);
+    set_pin(&store, &whole.0, PinKind::Recursive);
+    set_pin(&store, &leaves[1].0, PinKind::Direct);
+    damage(&disk, &store, &leaves[1].0);
+    let report = verified(&dags::open(&disk, &Options::default()));
+    assert_eq!(BTreeSet::from_iter(&report.hurt_roots), BTreeSet::from([&hurt.0, &leaves[1].0]));
+}
+
+#[test]
+fn a_missing_block_is_named_and_hurts_its_roots() {
+    let (_disk, store) = new_store();
+    let blocks = chain(4);
+    put_all(&store, &[blocks[0].clone(), blocks[1].clone(), blocks[3].clone()]);
+    set_pin(&store, &blocks[0].0, PinKind::Recursive);
+    set_pin(&store, &blocks[3].0, PinKind::Recursive);
+    let report = verified(&store);
+    assert_eq!((report.damaged_count, &report.missing), (0, &vec![blocks[2].0.clone()]));
+    assert_eq!(report.hurt_roots, [blocks[0].0.clone()]);
+    assert!(!report.is_sound());
+}
+
+#[test]
+fn a_pack_that_is_cut_or_gone_is_reported() {
+    let (disk, blocks) = small();
+    let packs = files(&disk, "/store/packs", ".car");
+    let good = content(&disk, &packs[0]);
+    for bytes in [good.len() - 1, good.len() / 2, 30, 26, 10] {
+        let disk = disk.copied();
+        truncate(&disk, &packs[0], bytes as u64);
+        let report = verified(&dags::open(&disk, &options()));
+        assert!(report.damaged.iter().any(|damage| damage.reason == Reason::Cut), "{bytes}: {report:?}");
+        assert!(report.hurt_roots.contains(&blocks[9].0));
+    }
+    disk.remove(Path::new(&packs[0])).unwrap();
+    let report = verified(&dags::open(&disk, &options()));
+    assert_eq!(report.damaged[0].reason, Reason::Missing);
+    assert!(!report.missing.is_empty() && report.hurt_roots.contains(&blocks[9].0));
+}
+
+#[test]
+fn a_block_with_a_sound_copy_elsewhere_hurts_nobody() {
+    let (disk, blocks) = small();
+    let store = dags::open(&disk, &options());
+    damage(&disk, &store, &blocks[1].0);
+    let store = dags::open(&disk, &options());
+    assert!(!verified(&store).is_sound());
+    // Found damaged, it is not "here" for a put any more.
+    put_all(&store, std::slice::from_ref(&blocks[1]));
+    assert_eq!(&*store.block(&blocks[1].0).unwrap(), blocks[1].1.as_slice());
+    let report = verified(&store);
+    assert_eq!((report.damaged_count, report.hurt_roots), (1, vec![]));
+    // The bad copy is still on the disk, until somebody discards it.
+    let session = store.write().unwrap();
+    let copies: Vec<_> = report.damaged.iter().map(|damage| (damage.pack, damage.offset)).collect();
+    assert_eq!(session.discard(&copies).unwrap(), 1);
+    session.commit().unwrap();
+    assert!(verified(&store).is_sound());
+    assert!(verified(&dags::open(&disk, &options())).is_sound());
+}
+
+#[test]
+fn deleted_blocks_are_not_looked_at() {
+    let (disk, store) = new_store();
+    let blocks = [raw(Hash::Sha256, &painted(1, 500)), raw(Hash::Sha256, &painted(2, 500))];
+    put_all(&store, &blocks);
+    damage(&disk, &store, &blocks[0].0);
+    let session = store.write().unwrap();
+    assert_eq!(session.delete(std::slice::from_ref(&blocks[0].0)).unwrap(), 1);
+    session.commit().unwrap();
+    let report = verified(&dags::open(&disk, &Options::default()));
+    assert!(report.is_sound() && report.blocks == 1, "{report:?}");
+}
+
+#[test]
+fn a_verification_can_be_stopped() {
+    let (disk, _) = small();
+    let stopped = operation();
+    stopped.cancel();
+    assert!(matches!(verify(&dags::open(&disk, &options()), &stopped), Err(Error::Cancelled)));
+}
