@@ -6,6 +6,7 @@ the same folder), and to use in a forked child. Long calls let Ctrl-C through, a
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -289,12 +290,19 @@ class Store:
         return self._listing(self._core.entries(content, resolved=resolve or recursive), "", recursive)
 
     def _listing(self, batches: Iterable[list[_core._EntryRow]], prefix: str, recursive: bool) -> Iterator[Entry]:
-        for batch in batches:
-            for row in batch:
-                entry = Entry(*row, path=prefix + row[0])
-                yield entry
-                if recursive and entry.kind == "directory":
-                    yield from self._listing(self._core.entries(entry.cid, resolved=True), f"{entry.path}/", recursive)
+        # A stack and not recursion: a stranger's directories may be nested deeper than Python's calls may.
+        levels = [(prefix, itertools.chain.from_iterable(batches))]
+        while levels:
+            prefix, rows = levels[-1]
+            row = next(rows, None)
+            if row is None:
+                levels.pop()
+                continue
+            entry = Entry(*row, path=prefix + row[0])
+            yield entry
+            if recursive and entry.kind == "directory":
+                below = self._core.entries(entry.cid, resolved=True)
+                levels.append((f"{entry.path}/", itertools.chain.from_iterable(below)))
 
     def stat_path(self, content: Content) -> Entry:
         """What a path leads to. Reads one block of it at most."""

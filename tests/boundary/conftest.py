@@ -65,4 +65,3 @@ async def unblocked_loop(anyio_backend: str) -> AsyncIterator[None]:
         yield
         tasks.cancel_scope.cancel()
     assert worst < LOOP_BLOCKED_SECONDS_MAX, f"the event loop stood still for {worst:.2f} s"
-

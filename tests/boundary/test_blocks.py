@@ -82,7 +82,14 @@ def test_a_block_survives_a_pickle_and_a_forged_pickle_does_not(store):
 
 def test_every_kind_of_buffer_is_taken_and_given_back(store):
     data = bytes(range(256)) * 4
-    sources = [data, bytearray(data), memoryview(data), memoryview(bytearray(data)), array.array("B", data), array.array("I", data)]
+    sources = [
+        data,
+        bytearray(data),
+        memoryview(data),
+        memoryview(bytearray(data)),
+        array.array("B", data),
+        array.array("I", data),
+    ]
     with mmap.mmap(-1, len(data)) as mapped:
         mapped[:] = data
         for source in [*sources, mapped]:
@@ -132,7 +139,15 @@ def test_many_blocks_go_and_come_in_order(store, painted, hash_name):
 
 def test_what_is_not_here_is_a_key_error_with_its_cid(store):
     absent = CID.of(b"absent")
-    for call in (store.get_block, store.size, lambda cid: store.get_many([cid]), store.read, store.open, store.ls, store.dag.get):
+    for call in (
+        store.get_block,
+        store.size,
+        lambda cid: store.get_many([cid]),
+        store.read,
+        store.open,
+        store.ls,
+        store.dag.get,
+    ):
         with pytest.raises(NotFound) as caught:
             call(absent)
         assert isinstance(caught.value, KeyError)

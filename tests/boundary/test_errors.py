@@ -39,7 +39,13 @@ def test_each_is_the_built_in_that_fits():
     for name, base in fits.items():
         assert issubclass(getattr(errors, name), base)
     codes = {cls.__name__: cls.exit_code for cls in CLASSES}
-    assert (codes["NotFound"], codes["Damaged"], codes["StoreLocked"], codes["InvalidInput"], codes["Cancelled"]) == (3, 5, 4, 2, 130)
+    assert (codes["NotFound"], codes["Damaged"], codes["StoreLocked"], codes["InvalidInput"], codes["Cancelled"]) == (
+        3,
+        5,
+        4,
+        2,
+        130,
+    )
 
 
 def test_rust_raises_these_very_classes(store, tmp_path):

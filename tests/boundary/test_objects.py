@@ -71,13 +71,19 @@ def test_raw_is_bytes_only():
         dag_encode("raw", "x")
 
 
-@pytest.mark.parametrize("value", [{1: 2}, {None: 1}, {b"k": 1}, set(), object(), 1j, range(3), [object()], {"a": {"b": {1}}}], ids=repr)
+@pytest.mark.parametrize(
+    "value", [{1: 2}, {None: 1}, {b"k": 1}, set(), object(), 1j, range(3), [object()], {"a": {"b": {1}}}], ids=repr
+)
 def test_types_without_a_form_are_type_errors(value):
     with pytest.raises(TypeError):
         dag_encode("dag-cbor", value)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 2**64, -(2**64) - 1, 10**100, -(10**100), "\ud800", {"\ud800": 1}], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, -math.inf, 2**64, -(2**64) - 1, 10**100, -(10**100), "\ud800", {"\ud800": 1}],
+    ids=repr,
+)
 def test_values_without_a_form_are_refused(value):
     for codec in ("dag-cbor", "dag-json"):
         with pytest.raises(InvalidInput):
@@ -134,7 +140,20 @@ def test_a_dict_that_changes_while_it_is_read_does_no_harm():
     dag_encode("dag-cbor", {"a": victim, "b": [victim] * 3})
 
 
-@pytest.mark.parametrize("block", [b"", b"\xff", b"\x18\x01", b"\xa2aa\x01aa\x02", b"\xfb\x7f\xf8" + bytes(6), b"\xd8\x2a\x41\x00", b"\x5f", b"\x00\x00", b"\xc1\x00"])
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"\xff",
+        b"\x18\x01",
+        b"\xa2aa\x01aa\x02",
+        b"\xfb\x7f\xf8" + bytes(6),
+        b"\xd8\x2a\x41\x00",
+        b"\x5f",
+        b"\x00\x00",
+        b"\xc1\x00",
+    ],
+)
 def test_malformed_blocks_are_refused_without_repeating_them(block):
     with pytest.raises(InvalidInput, match="not a dag-cbor block"):
         dag_decode("dag-cbor", block)

@@ -15,7 +15,14 @@ V0 = "QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH"
 
 def test_a_cid_is_made_of_text_bytes_or_a_cid():
     cid = CID(RAW)
-    assert cid == CID.of(b"hello") == CID(bytes(cid)) == CID(bytearray(bytes(cid))) == CID(memoryview(bytes(cid))) == CID(cid)
+    assert (
+        cid
+        == CID.of(b"hello")
+        == CID(bytes(cid))
+        == CID(bytearray(bytes(cid)))
+        == CID(memoryview(bytes(cid)))
+        == CID(cid)
+    )
     assert str(cid) == RAW
     assert repr(cid) == f"CID('{RAW}')"
     assert (cid.version, cid.codec, cid.codec_code, cid.hash, cid.hash_code) == (1, "raw", 0x55, "sha2-256", 0x12)
@@ -53,7 +60,17 @@ def test_cids_are_ordered_by_their_bytes():
         _ = CID(RAW) < RAW
 
 
-@pytest.mark.parametrize("value", [CID(RAW), CID(V0), CID(RAW) / "a" / "ü", Path(RAW, "\udcff"), *Profile.all(), Profile.BLAKE3.replace(chunker="buzhash")])
+@pytest.mark.parametrize(
+    "value",
+    [
+        CID(RAW),
+        CID(V0),
+        CID(RAW) / "a" / "ü",
+        Path(RAW, "\udcff"),
+        *Profile.all(),
+        Profile.BLAKE3.replace(chunker="buzhash"),
+    ],
+)
 def test_values_survive_pickle_and_copy(value):
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         again = pickle.loads(pickle.dumps(value, protocol))
@@ -71,7 +88,23 @@ def test_values_cannot_be_changed():
             value.name = "x"
 
 
-@pytest.mark.parametrize("wrong", ["", "x", "Qm", RAW[:-1], RAW + "a", "z" * 10_000, b"", b"\x01", bytes(CID(RAW))[:-1], bytes(CID(RAW)) + b"\0", "b" + "a" * 400, "\udcff"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "",
+        "x",
+        "Qm",
+        RAW[:-1],
+        RAW + "a",
+        "z" * 10_000,
+        b"",
+        b"\x01",
+        bytes(CID(RAW))[:-1],
+        bytes(CID(RAW)) + b"\0",
+        "b" + "a" * 400,
+        "\udcff",
+    ],
+)
 def test_what_is_no_cid_is_refused_without_repeating_it(wrong):
     with pytest.raises(InvalidCID) as caught:
         CID(wrong)
@@ -132,7 +165,12 @@ def test_profiles_are_found_by_name_or_suggested():
 def test_a_changed_profile_is_custom_and_keeps_the_rest():
     base = Profile.UNIXFS_V1_2025
     changed = base.replace(chunker="size-4096", layout="trickle", file_links_max=10)
-    assert (changed.name, changed.chunker, changed.layout, changed.file_links_max) == ("custom", "size-4096", "trickle", 10)
+    assert (changed.name, changed.chunker, changed.layout, changed.file_links_max) == (
+        "custom",
+        "size-4096",
+        "trickle",
+        10,
+    )
     assert changed.hash == base.hash
     assert base.replace(hash="sha2-256") == base
     assert base.replace().name == "unixfs-v1-2025"
@@ -166,7 +204,12 @@ def test_fields_a_profile_does_not_have_are_type_errors(fields):
 
 
 def test_numbers_out_of_range_are_not_panics():
-    for fields in ({"cid_version": -1}, {"cid_version": 10**30}, {"file_links_max": -1}, {"hamt_threshold_bytes": 2**80}):
+    for fields in (
+        {"cid_version": -1},
+        {"cid_version": 10**30},
+        {"file_links_max": -1},
+        {"hamt_threshold_bytes": 2**80},
+    ):
         with pytest.raises((OverflowError, InvalidInput)):
             Profile.BLAKE3.replace(**fields)
 
@@ -176,7 +219,9 @@ def test_nothing_heavy_is_imported_with_shoal():
     import sys
 
     code = "import time; t = time.perf_counter(); import shoal; t = time.perf_counter() - t; import sys; print(t, *sys.modules)"
-    seconds, *modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    seconds, *modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     print(f"import shoal: {float(seconds) * 1000:.0f} ms")
     assert {"anyio", "click", "rich", "asyncio", "tempfile", "difflib"}.isdisjoint(modules)
 

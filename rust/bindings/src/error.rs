@@ -221,7 +221,7 @@ fn classify(error: &Error) -> (Class, Details<'_>) {
         Error::TargetExists { path } | Error::TargetName { path } => (Class::ExportError, Details::of_path(path)),
         Error::UnsafeEntry { name, .. } => (Class::UnsafePath, Details { name: Some(name), ..Details::default() }),
         Error::NotAFile { cid, .. } => (Class::NotAFile, Details::of_cid(cid)),
-        Error::NotADirectory { cid } => (Class::NotADirectory, Details::of_cid(cid)),
+        Error::NotADirectory { cid, .. } => (Class::NotADirectory, Details::of_cid(cid)),
         Error::Archive(_) => (Class::CarError, Details::default()),
         Error::ArchiveBlock { cid } => (Class::CarError, Details::of_cid(cid)),
         Error::AlreadyPinned { cid } => (Class::Pinned, Details::of_cid(cid)),

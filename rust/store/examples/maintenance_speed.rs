@@ -20,15 +20,24 @@ use std::time::Instant;
 const MIB: usize = 1024 * 1024;
 
 fn timed<T>(what: &str, bytes: u64, job: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
+    let (start, processor) = (Instant::now(), processor_seconds());
     let result = job();
-    let seconds = start.elapsed().as_secs_f64();
-    println!("{what:<36}{seconds:8.3} s {:9.0} MB/s   peak {} MB", bytes as f64 / seconds / 1e6, peak_megabytes());
+    let (seconds, processor) = (start.elapsed().as_secs_f64(), processor_seconds() - processor);
+    let rate = bytes as f64 / seconds / 1e6;
+    println!("{what:<30}{seconds:8.3} s {rate:8.0} MB/s {processor:8.2} s of processor {:6} MB of memory", megabytes());
     result
 }
 
-/// Memory of this process without mapped files, at its highest.
-fn peak_megabytes() -> u64 {
+/// Processor time of all threads so far: what counts on a machine that has other things to do.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks: u64 =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+    ticks as f64 / 100.0
+}
+
+/// Memory of this process without mapped files, now.
+fn megabytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let field = |name: &str| {
         status.lines().find_map(|line| line.strip_prefix(name)?.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()).unwrap_or(0)

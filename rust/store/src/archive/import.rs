@@ -6,11 +6,10 @@ use crate::operation::Operation;
 use crate::queue::{Queue, Shared, Work};
 use crate::session::{PutCount, Session};
 use crate::store::{Store, locked};
-use crate::verify::check_many;
 use crate::walk::{WalkOptions, walk};
 use shoal_core::Cid;
 use shoal_core::car::{CarError, v1, v2};
-use shoal_core::hash::VerifyError;
+use shoal_core::hash::{self, VerifyError};
 use shoal_core::limits::{CAR_HEADER_BYTES_MAX, CAR_SECTION_BYTES_MAX, VARINT_BYTES_MAX};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -225,12 +224,14 @@ fn put_batch(session: &Session, batch: &Batch, operation: &Operation) -> Result<
     operation.check()?;
     let blocks: Vec<(&Cid, &[u8])> =
         batch.sections.iter().map(|(cid, range)| (cid, batch.bytes.get(range.clone()).unwrap_or_default())).collect();
-    for ((cid, _), outcome) in blocks.iter().zip(check_many(&blocks)) {
-        match outcome {
-            Ok(()) => {}
-            Err(VerifyError::Mismatch) => return Err(Error::ArchiveBlock { cid: (*cid).clone() }),
-            Err(VerifyError::UnknownHash(_)) => return Err(Error::UnsupportedHash { cid: (*cid).clone() }),
-        }
+    let mut failures = Vec::new();
+    hash::verify_many(&blocks, &mut failures);
+    if let Some((cid, data)) = failures.first().and_then(|&at| blocks.get(at)) {
+        let cid = (*cid).clone();
+        return Err(match hash::verify(&cid, data) {
+            Err(VerifyError::UnknownHash(_)) => Error::UnsupportedHash { cid },
+            Err(VerifyError::Mismatch) | Ok(()) => Error::ArchiveBlock { cid },
+        });
     }
     let count = session.put_many(&blocks)?;
     operation.add_bytes(blocks.iter().map(|(_, data)| data.len() as u64).sum());

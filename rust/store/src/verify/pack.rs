@@ -1,6 +1,6 @@
 //! Verifying packs: first their structure, from one thread, then the blocks, on all cores.
 
-use super::{DAMAGES_MAX, Damage, Reason, VerifyReport, check_many};
+use super::{DAMAGES_MAX, Damage, Reason, VerifyReport};
 use crate::disk::Map;
 use crate::error::{Error, Result};
 use crate::index::BadPage;
@@ -9,7 +9,7 @@ use crate::pack::{Entry, HEADER, HEADER_BYTES, Key, LogEnd, Section, key, sectio
 use crate::queue::{Queue, Shared, Work};
 use crate::store::{BadIndex, Found, Inner, Store, locked};
 use shoal_core::Cid;
-use shoal_core::hash::VerifyError;
+use shoal_core::hash::{self, VerifyError};
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
@@ -143,11 +143,12 @@ fn hash_batches(queue: &Queue<Batch, Undivided>, findings: &Mutex<Findings>, ope
         }
         let blocks: Vec<(&Cid, &[u8])> =
             batch.jobs.iter().map(|job| (&job.cid, batch.map.get(job.start, job.end).unwrap_or_default())).collect();
-        for (job, outcome) in batch.jobs.iter().zip(check_many(&blocks)) {
-            let reason = match outcome {
-                Ok(()) => continue,
-                Err(VerifyError::Mismatch) => Reason::Block,
+        let mut failures = Vec::new();
+        hash::verify_many(&blocks, &mut failures);
+        for (job, (cid, data)) in failures.iter().filter_map(|&at| batch.jobs.get(at).zip(blocks.get(at))) {
+            let reason = match hash::verify(cid, data) {
                 Err(VerifyError::UnknownHash(_)) => Reason::UnknownHash,
+                Err(VerifyError::Mismatch) | Ok(()) => Reason::Block,
             };
             let copy = key(&job.cid).map(|key| BadCopy { found: job.found, key });
             let damage = Damage { cid: Some(job.cid.clone()), pack: job.found.pack, offset: job.found.place.offset(), reason };
@@ -284,7 +285,7 @@ fn is_as_indexed(section: &Section, entry: &Entry) -> bool {
 
 fn is_sound(pack: &Pack, section: &Section) -> bool {
     let block = pack.map.get(section.block_start, section.end).unwrap_or_default();
-    shoal_core::hash::verify(&section.cid, block).is_ok()
+    hash::verify(&section.cid, block).is_ok()
 }
 
 /// Looks at bytes that the index says nothing of. Whether blocks stand there.
