@@ -24,6 +24,7 @@ from shoal.target import descriptor_of, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from fractions import Fraction
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -142,7 +143,7 @@ class Store:
         preserve_mode: bool = False,
         preserve_mtime: bool = False,
         mode: int | None = None,
-        mtime: float | None = None,
+        mtime: float | Fraction | None = None,
         on_entry: Callable[[Added], None] | None = None,
         progress: _Watcher = None,
     ) -> Added:
@@ -153,7 +154,7 @@ class Store:
 
         `wrap` puts the source into a directory of its own, content without a name under its CID. Names that begin with a dot are
         left out unless `hidden`; so is what matches `ignore` (patterns as in .gitignore) or the `ignore_files` of such patterns.
-        `mode` (permission bits) and `mtime` (seconds since 1970) are kept in the DAG when given, or taken from the files with
+        `mode` (permission bits) and `mtime` (seconds since 1970, a Fraction for exact nanoseconds) are kept in the DAG when given, or taken from the files with
         `preserve_mode` and `preserve_mtime`.
 
         `on_entry` hears of every file and directory as it is finished, children first. `progress` is called some twenty times a
@@ -486,7 +487,7 @@ def _options(keywords: dict[str, Any]) -> _core._AddOptions:
         if not -1e15 < mtime < 1e15:
             raise InvalidInput("mtime is a number of seconds since 1970")
         seconds = math.floor(mtime)
-        options["mtime"] = (seconds, min(round((mtime - seconds) * 1e9), 999_999_999))
+        options["mtime"] = (seconds, min(round((mtime - seconds) * 1_000_000_000), 999_999_999))
     return options  # type: ignore[return-value]  # the defaults name all of its keys
 
 
