@@ -154,8 +154,8 @@ class Store:
 
         `wrap` puts the source into a directory of its own, content without a name under its CID. Names that begin with a dot are
         left out unless `hidden`; so is what matches `ignore` (patterns as in .gitignore) or the `ignore_files` of such patterns.
-        `mode` (permission bits) and `mtime` (seconds since 1970, a Fraction for exact nanoseconds) are kept in the DAG when given, or taken from the files with
-        `preserve_mode` and `preserve_mtime`.
+        `mode` (permission bits) and `mtime` (seconds since 1970; a Fraction for exact nanoseconds) are kept in the DAG when
+        given, or taken from the files with `preserve_mode` and `preserve_mtime`.
 
         `on_entry` hears of every file and directory as it is finished, children first. `progress` is called some twenty times a
         second, and at the end. An exception in either stops the add, and nothing is kept.

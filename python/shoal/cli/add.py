@@ -22,7 +22,7 @@ from shoal.cli.stream import is_piped, standard_input
 from shoal.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from shoal import Added, Store
+    from shoal import Added
     from shoal.cli.output import Output
 
 _INLINE_BYTES_DEFAULT = 32
@@ -259,7 +259,9 @@ def _added(session: Session, paths: tuple[str, ...], options: dict[str, Any]) ->
     if len(paths) == 1:
         return store.add(paths[0], **options)
     # In the order of their names, as `ipfs add` takes them.
-    return store.add_many(sorted(paths, key=lambda path: os.fsencode(os.path.basename(path))), **options)[-1]  # noqa: PTH119
+    return store.add_many(
+        sorted(paths, key=lambda path: os.fsencode(os.path.basename(os.path.normpath(path)))), **options
+    )[-1]
 
 
 def _named(name: str, *, flag: bool) -> Profile:
