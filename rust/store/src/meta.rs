@@ -597,12 +597,13 @@ impl Journal {
     /// Reads what others have written since. One `stat` when that is nothing.
     pub fn refresh(&mut self, disk: &dyn Disk, writable: bool) -> Result<News> {
         let now = disk.identity(&self.path).map_err(|e| Error::io("reading", &self.path, e))?;
-        if !now.is_same_file(&self.identity) {
+        // Shorter than what was read: put back from somewhere, in place.
+        if !now.is_same_file(&self.identity) || now.bytes < self.end {
             let (journal, contents) = Self::open(disk, &self.path, writable, false)?;
             *self = journal;
             return Ok(News::All(contents));
         }
-        if now.bytes <= self.end {
+        if now.bytes == self.end {
             self.torn = 0;
             return Ok(News::Nothing);
         }

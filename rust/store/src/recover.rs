@@ -225,6 +225,10 @@ fn tidy(inner: &Inner) -> Result<Vec<u32>> {
 
 /// Looks at what the open pack has after its last commit.
 fn recover_tail(inner: &Inner, report: &mut RecoveryReport) -> Result<()> {
+    // What an earlier attempt took in, and could not commit, is found again.
+    if let Some(active) = &mut inner.state_mut().active {
+        active.roll_back();
+    }
     let Some((pack, file, committed)) = inner.state().active.as_ref().map(|active| (active.id, Arc::clone(&active.file), active.committed))
     else {
         return Ok(());

@@ -132,6 +132,8 @@ pub(crate) struct State {
     /// The sealed packs that no merged index covers, newest first.
     pub uncovered: Vec<Arc<Sealed>>,
     pub missing: Vec<u32>,
+    /// Whether the packs are as `contents` says. Not so after a failed refresh, which is then done again.
+    pub is_reconciled: bool,
     pub has_dead: bool,
     pub has_damaged: bool,
     /// Grows whenever what a put has looked up may no longer hold.
@@ -393,6 +395,7 @@ impl Inner {
 
     /// Makes the state say what the journal says. Packs that are open already stay open.
     pub fn reconcile(&self, state: &mut State) -> Result<()> {
+        state.is_reconciled = false;
         let active_id = state.contents.packs.iter().rev().find(|(_, record)| !record.is_sealed).map(|(id, _)| *id);
         let contents = &state.contents;
         state.missing.clear();
@@ -437,6 +440,7 @@ impl Inner {
         state.note_marks();
         state.arrange();
         self.load_merged(state);
+        state.is_reconciled = true;
         Ok(())
     }
 
@@ -462,7 +466,8 @@ impl Inner {
             let news = journal.refresh(&*self.disk, !self.options.read_only)?;
             let mut state = self.state_mut();
             match news {
-                News::Nothing => break,
+                News::Nothing if state.is_reconciled => break,
+                News::Nothing => {}
                 News::More(ops) => state.apply(&ops),
                 News::All(contents) => state.contents = contents,
             }
@@ -603,7 +608,8 @@ impl Store {
         &self.0.root
     }
 
-    /// Whether the block is here. Does not read it. Blocks of identity CIDs always are.
+    /// Whether the block is here. Does not read it, so a damaged one counts; and a CID with the digest of a block that is here
+    /// under another hash counts too (pack.md §4.2). Blocks of identity CIDs always are here.
     pub fn has(&self, cid: &Cid) -> Result<bool> {
         Ok(self.0.has(cid, true)? || (self.0.refresh()? && self.0.has(cid, true)?))
     }
