@@ -7,7 +7,7 @@
     b'hello'
 
 `Store` is synchronous and local. `Node` has the same verbs for asyncio and trio. What is asked for is always a CID, a path
-below one ("bafy…/a/b"), or a `Path`. Errors are in `shoal.errors`, all below `ShoalError`.
+below one ("bafy…/a/b"), or a `Path`. Every error is below `ShoalError` (`shoal.errors`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,31 @@ from typing import TYPE_CHECKING, Any
 
 from shoal import errors
 from shoal._core import CID, Block, Path, Profile, __version__, dag_decode, dag_encode
-from shoal.errors import ShoalError
+from shoal.errors import (
+    Cancelled as Cancelled,
+    CarError as CarError,
+    Damaged as Damaged,
+    ExportError as ExportError,
+    InvalidCID as InvalidCID,
+    InvalidInput as InvalidInput,
+    NotADirectory as NotADirectory,
+    NotAFile as NotAFile,
+    NotFound as NotFound,
+    NotPinned as NotPinned,
+    Pinned as Pinned,
+    Poisoned as Poisoned,
+    ReadOnly as ReadOnly,
+    ShoalError,
+    SourceError as SourceError,
+    StoreError as StoreError,
+    StoreFormat as StoreFormat,
+    StoreFull as StoreFull,
+    StoreLocked as StoreLocked,
+    UnknownProfile as UnknownProfile,
+    UnsafePath as UnsafePath,
+    UnsupportedCodec as UnsupportedCodec,
+    UnsupportedHash as UnsupportedHash,
+)
 from shoal.file import File
 from shoal.results import (
     Added,

@@ -10,6 +10,7 @@ from shoal import _core
 from shoal.content import open_source
 from shoal.errors import ExportError, InvalidInput
 from shoal.results import DagStat, Imported
+from shoal.target import descriptor_of, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,8 +95,8 @@ class DagApi:
     ) -> Iterator[bytes] | int:
         """Writes a DAG as a CAR (version 1 or 2), every block verified, and returns how many bytes that is.
 
-        To a path, which is replaced only when all is written; to a descriptor or an open binary file; or, without `out`, as an
-        iterator of pieces. Version 1 is byte for byte what `ipfs dag export` writes.
+        To a path, where a file is replaced only when all is written, and a device or pipe is written to; to a descriptor or an open
+        binary file; or, without `out`, as an iterator of pieces. Version 1 is byte for byte what `ipfs dag export` writes.
         """
         store = self._store
         watch = store._watch("export", progress)
@@ -105,8 +106,6 @@ class DagApi:
             return self._export_to_path(content, os.path.expanduser(os.fspath(out)), version, watch)
         if isinstance(out, int):
             return store._core.export_car(content, out, version, watch)
-        from shoal.store import descriptor_of, write_all
-
         descriptor = descriptor_of(out)
         if descriptor is not None:
             return store._core.export_car(content, descriptor, version, watch)
@@ -116,6 +115,16 @@ class DagApi:
         return written
 
     def _export_to_path(self, content: Content, path: str, version: int, watch: _core._Watch) -> int:
+        if os.path.exists(path) and not os.path.isfile(path):
+            # A rename would put a plain file in the place of a device or a pipe (/dev/null, /dev/stdout).
+            try:
+                with open(path, "wb", buffering=0) as file:
+                    return self._store._core.export_car(content, file.fileno(), version, watch)
+            except ExportError:
+                raise
+            except OSError as error:
+                message = f"cannot write {path}: {error.strerror}"
+                raise ExportError(message, errno=error.errno, filename=path) from None
         folder, name = os.path.split(os.path.abspath(path))
         temporary = os.path.join(folder, f".{name[:60]}.{os.urandom(6).hex()}.partial")
         try:

@@ -24,7 +24,9 @@ def synchronous(folder: Path) -> shoal.CID:
     names: list[str] = []
     profile = shoal.Profile.named("unixfs-v1-2025").replace(chunker="size-262144")
     with shoal.Store(folder / "store") as store:
-        added: shoal.Added = store.add(folder / "data", profile=profile, on_entry=lambda entry: names.append(entry.name), progress=hear)
+        added: shoal.Added = store.add(
+            folder / "data", profile=profile, on_entry=lambda entry: names.append(entry.name), progress=hear
+        )
         assert names == ["data/a.txt", "data"], names
         content: shoal.Added = store.add(b"bytes", pin_name="some bytes")
         store.add(io.BytesIO(b"file"), name="file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +33,7 @@ OBJECTS = [
     "4294967296",
     "9223372036854775807",
     "-9223372036854775808",
-    "1.0",
+    "1.25",
     "-1.5",
     "0.1",
     "1e100",
@@ -41,7 +42,8 @@ OBJECTS = [
     "123456.789",
     '""',
     '"ü 日本語 🐙"',
-    '"\\u0000\\u001f\\\\\\"/\\n\\t\\u2028"',
+    '"\\u0000\\u001f\\\\\\"/\\n\\t"',
+    '"<b>&amp;\\u007f"',
     "[]",
     "[[[[]]]]",
     "{}",
@@ -56,9 +58,11 @@ OBJECTS = [
     '{"nested":{"slash":{"/":{"bytes":"//79"}}},"more":[{"/":"bafkqaaa"},1,"/"]}',
     ' { "spaces" : [ 1 , 2 ] } ',
     json.dumps(list(range(300))),
-    json.dumps({f"key {number}": number * 1.5 for number in range(300)}),
+    json.dumps({f"key {number}": number + 0.5 for number in range(300)}),
     '{"data":"' + "x" * 70_000 + '"}',
 ]
+# Not in it: 1.0 and U+2028. Kubo writes the float 1.0 as dag-json's integer `1`, against the specification, and escapes
+# U+2028 and U+2029, on which it is silent; Shoal writes `1.0`, and escapes only what JSON must.
 HASHES = ["sha2-256", "sha2-512", "blake3"]
 
 
@@ -138,7 +142,8 @@ def test_dag_stat_counts_alike(pair: Pair, tmp_path: Path):
     assert pair.kubo.add(*flags, "tree", profile="unixfs-v1-2025", cwd=tmp_path)[-1].cid == root
     theirs = pair.kubo.at("unixfs-v1-2025").word("dag", "stat", "--progress=false", root)
     ours = pair.shoal.word("dag", "stat", root)
-    assert ours.split() == theirs.split()
+    # In brackets stands the size again, for people, which each program rounds in its own way.
+    assert re.sub(r"\(.*?\)", "", ours).split() == re.sub(r"\(.*?\)", "", theirs).split()
 
 
 @pytest.mark.parametrize("hash_name", HASHES)
@@ -172,8 +177,8 @@ FORMATS = ["%%", "%b", "%B", "%v", "%V", "%c", "%C", "%h", "%H", "%L", "%m", "%M
 @pytest.mark.parametrize("base", [None, "base16", "base32", "base32upper", "base36", "base58btc", "base64url"])
 def test_cids_are_written_alike(pair: Pair, base: str | None):
     form = " ".join(FORMATS)
-    for flags in ([], ["-v=1"], ["-v=1", "--mc=raw"]):
-        if base is not None and "-v=1" not in flags:
+    for flags in ([], ["-v", "1"], ["-v", "1", "--mc=raw"]):
+        if base is not None and not flags:
             continue  # Kubo refuses a base for version 0
         arguments = ["cid", "format", "-f", form, *flags, *([] if base is None else ["-b", base]), *CIDS]
         theirs = pair.kubo.at("unixfs-v1-2025").word(*arguments).split("\n")
@@ -183,11 +188,11 @@ def test_cids_are_written_alike(pair: Pair, base: str | None):
 def test_cids_convert_to_version_0_and_back(pair: Pair):
     kubo = pair.kubo.at("unixfs-v1-2025")
     for cid in CIDS[:1] + CIDS[2:3]:
-        for arguments in (["-v=0"], ["-v=1"], ["-v=1", "-b=base36"]):
+        for arguments in (["-v", "0"], ["-v", "1"], ["-v", "1", "-b", "base36"]):
             command = ["cid", "format", *arguments, cid]
             assert pair.shoal.word(*command) == kubo.word(*command)
     # `cid base32` is Kubo's word for the form that Shoal always prints.
-    assert pair.shoal.word("cid", "format", "-v=1", "-b=base32", *CIDS) == kubo.word("cid", "base32", *CIDS)
+    assert pair.shoal.word("cid", "format", "-v", "1", "-b", "base32", *CIDS) == kubo.word("cid", "base32", *CIDS)
 
 
 @pytest.mark.parametrize("cid", CIDS)

@@ -54,7 +54,7 @@ def test_an_archive_is_taken_in_as_the_oracle_reads_it(name, store, fixtures_fol
     assert [bytes(root) for root in imported.roots] == told.roots
     assert imported.blocks == len(told.blocks)
     for cid, data in told.blocks:
-        assert bytes(store.get(shoal.CID(cid))) == data
+        assert bytes(store.get_block(shoal.CID(cid))) == data
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_every_command_explains_itself(shoal, words, command) -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_runs(shoal, photos, example) -> None:
     shutil.copytree(photos, shoal.folder / "copy") if "--force" in example and "get" in example else None
-    shoal("add", "notes.txt")
+    shoal("add", stdin=b"something")
     run = shoal.script(f"set -eo pipefail; {example}")
     assert run.code == 0, run.errors
     assert run.errors == ""

@@ -16,7 +16,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shoal.cli.output import human_bytes
 from shoal.errors import StoreFull
@@ -24,6 +24,7 @@ from shoal.errors import StoreFull
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+T = TypeVar("T")
 _MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108 - used only below a private folder of our own
 _BLOCK_BYTES = 1 << 20
 SMALLEST_BYTES = 16 << 20
@@ -93,11 +94,11 @@ def table(rows: list[Row]) -> list[str]:
     return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Wall seconds of one call."""
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What one call returns, and the wall seconds it takes."""
     begun = time.perf_counter()
-    work()
-    return max(time.perf_counter() - begun, 1e-9)
+    result = work()
+    return result, max(time.perf_counter() - begun, 1e-9)
 
 
 @dataclass(frozen=True)

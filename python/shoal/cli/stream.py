@@ -36,7 +36,12 @@ def _text_stream(descriptor: int) -> io.TextIOWrapper:
 
 
 def standard_input() -> BinaryIO:
-    """Bytes of stdin, for commands that read it on purpose."""
+    """Bytes of stdin, for commands that read it on purpose; returns when there are some, or their end.
+
+    So a command that adds what it reads takes the writer's place only then, and whoever feeds it may write before.
+    """
+    if isinstance(sys.stdin.buffer, io.BufferedReader):
+        sys.stdin.buffer.peek(1)
     return sys.stdin.buffer
 
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p shoal-store --example maintenance_speed -- FOLDER MEBIBYTES`: the folder should be in memory. It is made,
 //! takes three times the bytes, and is removed at the end.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for the shell")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a tool for the shell")]
 
 use shoal_core::Cid;
 use shoal_core::cid::codec;

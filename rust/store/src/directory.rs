@@ -94,7 +94,7 @@ impl Entries {
                     }
                 }
             }
-            _ => return Err(Error::NotADirectory { cid: cid.clone() }),
+            _ => return Err(Error::NotADirectory { cid: cid.clone(), name: None }),
         }
         Ok(())
     }
@@ -137,7 +137,7 @@ pub fn lookup(store: &Store, directory: &Cid, name: &[u8]) -> Result<Option<Name
                     _ => None,
                 })
             }
-            _ => return Err(Error::NotADirectory { cid }),
+            _ => return Err(Error::NotADirectory { cid, name: Some(name.to_vec()) }),
         };
         match found {
             Some(Ok(named)) => return Ok((named.name == name).then_some(named)),

@@ -170,6 +170,8 @@ pub enum Error {
     NotADirectory {
         /// The CID.
         cid: Cid,
+        /// The entry that was looked for in it.
+        name: Option<Vec<u8>>,
     },
     /// A directory has no entry of that name.
     NoSuchName {
@@ -239,7 +241,7 @@ impl Error {
     #[must_use]
     pub fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path: path.to_owned() },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full { path: path.to_owned() },
             _ => Self::Io { what, path: path.to_owned(), source },
         }
     }
@@ -335,7 +337,10 @@ impl fmt::Display for Error {
                 write!(f, "refused to write {:?} into {}: {why}", Shown(name).to_string(), Shown(folder.as_os_str().as_bytes()))
             }
             Self::NotAFile { cid, kind } => write!(f, "{cid} is {kind}, not a file"),
-            Self::NotADirectory { cid } => write!(f, "{cid} is not a directory"),
+            Self::NotADirectory { cid, name: None } => write!(f, "{cid} is not a directory"),
+            Self::NotADirectory { cid, name: Some(name) } => {
+                write!(f, "{cid} is not a directory, so nothing in it is called {:?}", Shown(name).to_string())
+            }
             Self::NoSuchName { cid, name } => write!(f, "directory {cid} has no entry {:?}", Shown(name).to_string()),
             Self::WrongSize { cid, claimed, found } => {
                 write!(f, "block {cid} holds {found} bytes of content where its parent says {claimed}: the file is malformed")

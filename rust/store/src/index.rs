@@ -1,8 +1,9 @@
 //! Sorted tables of fixed-size entries in 4 KiB pages, each page with its checksum, searched by interpolation where they lie.
 //!
-//! Keys are hashes, hence evenly spread, so a guess lands within a few pages. A page is checked when it is first touched, so
-//! opening a table costs nothing and a damaged one is never believed: [`BadPage`] means "rebuild me from the packs".
-//! Two kinds: a pack's own (`N.idx`), and the merged view of many packs. Format: docs/formats/index.md.
+//! Keys are hashes, hence evenly spread: a guess in the directory of pages is off by a few, and a guess in the page too. A page
+//! is checked when it is first touched, so opening a table costs nothing and a damaged one is never believed: [`BadPage`] means
+//! "build me again from the packs".
+//! Two kinds: a pack's own (`N.idx`), and the merged view of many packs. Format: docs/formats/pack-index.md.
 
 use crate::disk::Map;
 use crate::pack::{Entry, Key, Place};
@@ -13,6 +14,8 @@ const PAGE_BYTES: usize = 4096;
 /// §2: truncated BLAKE3 at the end of every page.
 const CHECK_BYTES: usize = 16;
 const VERSION: u32 = 1;
+/// §6: first prefixes in a page of the directory.
+const PREFIXES_PER_PAGE: u64 = entries_per_page(8);
 /// §4: key and place.
 pub(crate) const PACK_ENTRY_BYTES: usize = 40;
 /// §5: eight bytes of the key, pack, slot.
@@ -46,6 +49,8 @@ fn prefix(key: &[u8]) -> u64 {
 struct Table<const ENTRY_BYTES: usize, const KEY_BYTES: usize> {
     map: Map,
     entries: u64,
+    /// Pages of entries.
+    pages: u64,
     /// One bit for each page: found good.
     checked: Vec<AtomicU64>,
 }
@@ -55,7 +60,7 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
 
     /// §3: takes the table if its header is good and the file is as long as it says: the table, and the header's other fields.
     fn open(map: Map, magic: &[u8; 8]) -> Result<(Self, [u8; 64]), BadPage> {
-        let mut table = Self { map, entries: 0, checked: vec![AtomicU64::new(0)] };
+        let mut table = Self { map, entries: 0, pages: 0, checked: vec![AtomicU64::new(0)] };
         let head: [u8; 64] = table.page(0)?.first_chunk().copied().ok_or(BadPage)?;
         let version = head.get(8..12).and_then(|v| v.try_into().ok()).map(u32::from_le_bytes);
         let entry_bytes = head.get(12..16).and_then(|v| v.try_into().ok()).map(u32::from_le_bytes);
@@ -63,9 +68,10 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
         if !head.starts_with(magic) || version != Some(VERSION) || entry_bytes.map(|n| n as usize) != Some(ENTRY_BYTES) {
             return Err(BadPage);
         }
-        let pages = table.entries.div_ceil(Self::PER_PAGE).checked_add(1).ok_or(BadPage)?;
+        table.pages = table.entries.div_ceil(Self::PER_PAGE);
+        let pages = table.pages.div_ceil(PREFIXES_PER_PAGE).checked_add(table.pages + 1).ok_or(BadPage)?;
         // Bounds the bitmap by bytes that are really there.
-        if table.map.len() / (PAGE_BYTES as u64) < pages {
+        if pages.checked_mul(PAGE_BYTES as u64) != Some(table.map.len()) {
             return Err(BadPage);
         }
         table.checked.resize_with(usize::try_from(pages.div_ceil(64)).map_err(|_| BadPage)?, AtomicU64::default);
@@ -103,37 +109,66 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
         entry.get(..KEY_BYTES).unwrap_or_default()
     }
 
+    /// §6: the prefix of the first key of page `number`; beyond the last page, more than any.
+    fn first_prefix(&self, number: u64) -> Result<u64, BadPage> {
+        if number >= self.pages {
+            return Ok(u64::MAX);
+        }
+        let (prefixes, _) = self.page(1 + self.pages + number / PREFIXES_PER_PAGE)?.as_chunks::<8>();
+        let at = usize::try_from(number % PREFIXES_PER_PAGE).map_err(|_| BadPage)?;
+        prefixes.get(at).map(|prefix| u64::from_be_bytes(*prefix)).ok_or(BadPage)
+    }
+
+    /// §6: the first page that begins with `wanted` or more, by its prefix; the number of pages when none does.
+    fn page_of(&self, wanted: u64) -> Result<u64, BadPage> {
+        // Hashes are evenly spread, so the guess is a few pages off at most; then the steps double, then they halve.
+        let guess = u64::try_from((u128::from(wanted) * u128::from(self.pages)) >> 64).unwrap_or(0);
+        let (mut low, mut high) = (guess, guess);
+        let mut step = 1;
+        while low > 0 && self.first_prefix(low - 1)? >= wanted {
+            high = low - 1;
+            low = low.saturating_sub(step);
+            step *= 2;
+        }
+        step = 1;
+        while high < self.pages && self.first_prefix(high)? < wanted {
+            low = high + 1;
+            high = high.saturating_add(step).min(self.pages);
+            step *= 2;
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.first_prefix(middle)? < wanted {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
     /// The slot of the first entry whose key is not less than `key`.
     fn lower_bound(&self, key: &[u8]) -> Result<u64, BadPage> {
         let wanted = prefix(key);
-        let (mut low, mut high) = (0, self.entries.div_ceil(Self::PER_PAGE));
-        let (mut low_prefix, mut high_prefix) = (0u64, u64::MAX);
-        let mut is_guessing = true;
-        // Every page before `low` ends below the key; every page from `high` on starts at or above it.
-        while low < high {
-            let span = u128::from(high - low);
-            let guess = if is_guessing && wanted >= low_prefix && high_prefix > low_prefix {
-                let part = u128::from(wanted - low_prefix) * span / (u128::from(high_prefix - low_prefix) + 1);
-                low + u64::try_from(part.min(span - 1)).unwrap_or(0)
-            } else {
-                low + (high - low) / 2
-            };
-            // Guess and halve in turn: a table of unevenly spread keys costs twice a binary search, never more.
-            is_guessing = !is_guessing || span > 64;
-            let entries = self.entries_in(guess)?;
-            let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Err(BadPage) };
-            if Self::key_of(last) < key {
-                low = guess + 1;
-                low_prefix = prefix(last);
-            } else if Self::key_of(first) >= key {
-                high = guess;
-                high_prefix = prefix(first);
-            } else {
-                let at = entries.partition_point(|entry| Self::key_of(entry) < key);
-                return Ok(guess * Self::PER_PAGE + at as u64);
+        // The page before may end with it.
+        let mut number = self.page_of(wanted)?.saturating_sub(1);
+        while number < self.pages {
+            let entries = self.entries_in(number)?;
+            if entries.last().is_some_and(|last| Self::key_of(last) >= key) {
+                let (from, to) = (self.first_prefix(number)?, self.first_prefix(number + 1)?);
+                let part = u128::from(wanted.saturating_sub(from)) * entries.len() as u128 / (u128::from(to.saturating_sub(from)) + 1);
+                let mut at = usize::try_from(part).unwrap_or(0).min(entries.len() - 1);
+                while entries.get(at).is_some_and(|entry| Self::key_of(entry) < key) {
+                    at += 1;
+                }
+                while at > 0 && entries.get(at - 1).is_some_and(|entry| Self::key_of(entry) >= key) {
+                    at -= 1;
+                }
+                return Ok(number * Self::PER_PAGE + at as u64);
             }
+            number += 1;
         }
-        Ok((low * Self::PER_PAGE).min(self.entries))
+        Ok(self.entries)
     }
 }
 
@@ -144,6 +179,8 @@ struct Writer<'a, const ENTRY_BYTES: usize> {
     page_start: usize,
     in_page: u64,
     page_number: u64,
+    /// The directory so far. Eight bytes for each 4 KiB.
+    prefixes: Vec<[u8; 8]>,
 }
 
 /// Bytes gathered before the sink is called.
@@ -151,7 +188,8 @@ const WRITE_BYTES: usize = 64 * PAGE_BYTES;
 
 impl<'a, const ENTRY_BYTES: usize> Writer<'a, ENTRY_BYTES> {
     fn new(sink: &'a mut dyn FnMut(&[u8]) -> std::io::Result<()>, magic: &[u8; 8], entries: u64, rest: &[u8]) -> std::io::Result<Self> {
-        let mut writer = Self { sink, buffer: Vec::with_capacity(WRITE_BYTES), page_start: 0, in_page: 0, page_number: 0 };
+        let mut writer =
+            Self { sink, buffer: Vec::with_capacity(WRITE_BYTES), page_start: 0, in_page: 0, page_number: 0, prefixes: Vec::new() };
         writer.buffer.extend_from_slice(magic);
         writer.buffer.extend_from_slice(&VERSION.to_le_bytes());
         writer.buffer.extend_from_slice(&u32::try_from(ENTRY_BYTES).unwrap_or(0).to_le_bytes());
@@ -177,6 +215,9 @@ impl<'a, const ENTRY_BYTES: usize> Writer<'a, ENTRY_BYTES> {
     }
 
     fn push(&mut self, entry: &[u8; ENTRY_BYTES]) -> std::io::Result<()> {
+        if self.in_page == 0 {
+            self.prefixes.push(entry.first_chunk().copied().unwrap_or_default());
+        }
         self.buffer.extend_from_slice(entry);
         self.in_page += 1;
         if self.in_page == entries_per_page(ENTRY_BYTES) { self.end_page() } else { Ok(()) }
@@ -184,6 +225,11 @@ impl<'a, const ENTRY_BYTES: usize> Writer<'a, ENTRY_BYTES> {
 
     fn finish(mut self) -> std::io::Result<()> {
         if self.in_page > 0 {
+            self.end_page()?;
+        }
+        let prefixes = std::mem::take(&mut self.prefixes);
+        for page in prefixes.chunks(usize::try_from(PREFIXES_PER_PAGE).unwrap_or(1)) {
+            self.buffer.extend_from_slice(page.as_flattened());
             self.end_page()?;
         }
         if self.buffer.is_empty() { Ok(()) } else { (self.sink)(&self.buffer) }

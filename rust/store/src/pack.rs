@@ -27,6 +27,10 @@ pub(crate) type Key = [u8; 32];
 /// §5: the digest itself where it is a 32-byte one that is spread evenly, else the BLAKE3 of the multihash. None for identity
 /// CIDs, which carry their block.
 pub(crate) fn key(cid: &Cid) -> Option<Key> {
+    // The common case, without taking the CID apart: version 1, a codec of one byte, a 32-byte digest.
+    if let [1, 0..=0x7f, 0x12 | 0x1e, 32, digest @ ..] = cid.as_bytes() {
+        return digest.try_into().ok();
+    }
     let parts = cid.parts();
     match (parts.hash, <Key>::try_from(parts.digest)) {
         (code::IDENTITY, _) => None,

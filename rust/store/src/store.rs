@@ -133,6 +133,7 @@ pub(crate) struct State {
     pub uncovered: Vec<Arc<Sealed>>,
     pub missing: Vec<u32>,
     pub has_dead: bool,
+    pub has_damaged: bool,
     /// Grows whenever what a put has looked up may no longer hold.
     pub version: u64,
 }
@@ -144,6 +145,16 @@ impl State {
 
     fn is_live(&self, found: Found) -> bool {
         !self.has_dead || !self.contents.packs.get(&found.pack).is_some_and(|record| record.dead.contains(&found.place.offset()))
+    }
+
+    fn note_marks(&mut self) {
+        self.has_dead = self.contents.packs.values().any(|record| !record.dead.is_empty());
+        self.has_damaged = self.contents.packs.values().any(|record| !record.damaged.is_empty());
+    }
+
+    /// Whether the journal says that this copy is damaged.
+    pub fn is_damaged(&self, found: Found) -> bool {
+        self.has_damaged && self.contents.packs.get(&found.pack).is_some_and(|record| record.damaged.contains(&found.place.offset()))
     }
 
     /// Every live copy of a block, until `each` says to stop. Whether it said so.
@@ -220,7 +231,7 @@ impl State {
         for op in ops {
             self.contents.apply(op);
         }
-        self.has_dead = self.contents.packs.values().any(|record| !record.dead.is_empty());
+        self.note_marks();
     }
 
     /// Works out again which packs are not covered.
@@ -423,7 +434,7 @@ impl Inner {
                 active.catch_up(&*self.disk, &self.paths, record)?;
             }
         }
-        state.has_dead = state.contents.packs.values().any(|record| !record.dead.is_empty());
+        state.note_marks();
         state.arrange();
         self.load_merged(state);
         Ok(())

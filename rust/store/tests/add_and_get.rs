@@ -1,5 +1,11 @@
 //! Adding real files, reading them back, and writing them out again.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on has failed"
+)]
 
 use shoal_core::Cid;
 use shoal_core::chunk::Chunker;
@@ -212,14 +218,14 @@ fn hidden_and_ignored_entries_are_left_out() {
 }
 
 #[test]
-fn empty_directories_can_be_left_out_with_those_they_empty() {
+fn empty_directories_can_be_left_out_and_only_those() {
     let bench = Bench::new();
     bench.file("t/a", b"a");
     fs::create_dir_all(bench.path("t/x/y/z")).unwrap();
     let with = bench.cid(&bench.path("t"), &AddOptions::default());
     let without = bench.cid(&bench.path("t"), &AddOptions { empty_directories: false, ..AddOptions::default() });
     assert_ne!(with, without);
-    fs::remove_dir_all(bench.path("t/x")).unwrap();
+    fs::remove_dir(bench.path("t/x/y/z")).unwrap();
     assert_eq!(without, bench.cid(&bench.path("t"), &AddOptions::default()));
 }
 

@@ -1,7 +1,7 @@
 //! Collection: what pins keep stays, whatever happens; everything else goes, and its room with it.
 //!
 //! The invariant of all tests here: a block that a pin keeps can be read and verified at every moment, by everybody.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod dags;
 mod support;
@@ -154,7 +154,7 @@ fn packs_are_removed_rewritten_or_left_by_what_is_live_in_them() {
     let done = gc(&store);
     check(&store, &mixed);
     assert_eq!((done.kept_blocks, done.freed_blocks), (mixed.live.len() as u64, mixed.dead.len() as u64));
-    assert!(done.packs_rewritten >= 2 && done.packs_removed >= done.packs_rewritten + 1, "{done:?}");
+    assert!(done.packs_rewritten >= 2 && done.packs_removed > done.packs_rewritten, "{done:?}");
     assert_eq!(done.packs_left, 0);
     assert!(store.stat().unwrap().dead_bytes > 0, "mostly live packs keep their dead: {done:?}");
     let fresh = dags::open(&mixed.disk, &options());

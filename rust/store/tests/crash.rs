@@ -322,6 +322,32 @@ fn discarding_a_damaged_copy_lets_a_new_one_in() {
     check_all(&open(&disk, &options(3000)), &first);
 }
 
+#[test]
+fn putting_a_block_whose_copy_is_marked_damaged_replaces_it_in_every_process() {
+    let (disk, first, _) = small_store();
+    let path = "/store/packs/00000000.car";
+    let mut bad = content(&disk, path);
+    bad[200] ^= 1;
+    set_content(&disk, path, &bad);
+    let store = open(&disk, &options(3000));
+    let report = shoal_store::verify::verify(&store, &shoal_store::Operation::default()).unwrap();
+    assert_eq!(report.damaged.len(), 1);
+    let blocks = store.stat().unwrap().blocks;
+    // Elsewhere, by someone who puts everything again.
+    let other = open(&disk, &options(3000));
+    let session = other.write().unwrap();
+    let all: Vec<(&Cid, &[u8])> = first.iter().map(|(cid, data)| (cid, data.as_slice())).collect();
+    assert_eq!(session.put_many(&all).unwrap().new_blocks, 1);
+    session.commit().unwrap();
+    for store in [&store, &other, &open(&disk, &options(3000))] {
+        check_all(store, &first);
+        assert!(shoal_store::verify::verify(store, &shoal_store::Operation::default()).unwrap().is_sound());
+        assert_eq!(store.stat().unwrap().blocks, blocks, "the damaged copy is gone");
+    }
+    let session = other.write().unwrap();
+    assert_eq!(session.put_many(&all).unwrap().new_blocks, 0);
+}
+
 /// The work that the failing disk interrupts: three commits, over seals, pins, deletions and a retired pack. After each
 /// commit that was acknowledged, `acknowledged` is called with its number.
 fn work(store: &Store, acknowledged: &mut dyn FnMut(u64)) -> Result<(), Error> {

@@ -1,5 +1,5 @@
 //! A store against a map: whatever is done to it, in whatever order, it answers as a map with transactions would.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
 

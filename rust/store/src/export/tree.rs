@@ -126,7 +126,7 @@ pub(super) fn set_metadata(descriptor: std::os::fd::BorrowedFd<'_>, metadata: Me
 }
 
 /// A name that is one plain part of a path, and nothing else.
-pub(super) fn check_name(folder: &Folder, name: &[u8]) -> Result<()> {
+fn check_name(folder: &Path, name: &[u8]) -> Result<()> {
     let why = match name {
         b"" => "an empty name",
         b"." | b".." => "a name that means a folder",
@@ -135,7 +135,7 @@ pub(super) fn check_name(folder: &Folder, name: &[u8]) -> Result<()> {
         name if name.len() > NAME_BYTES_MAX => "a name of more than 255 bytes",
         _ => return Ok(()),
     };
-    Err(Error::UnsafeEntry { folder: folder.path.clone(), name: name.to_vec(), why })
+    Err(Error::UnsafeEntry { folder: folder.to_path_buf(), name: name.to_vec(), why })
 }
 
 /// Is this root a directory?
@@ -211,10 +211,40 @@ impl Export<'_> {
         }
     }
 
-    /// Adds to the folder `name`, which is there.
+    /// Adds to the folder `name`, which is there. What must not be written is found before anything is.
     pub fn fill_existing(&self, cid: &Cid, parent: &Folder, name: &OsStr) -> Result<()> {
         let (_, metadata) = directory::about(self.store, cid)?;
-        self.fill(cid, parent.enter(name)?, metadata, true)
+        let root = parent.enter(name)?;
+        self.look_through(cid, &root.path)?;
+        self.fill(cid, root, metadata, true)
+    }
+
+    /// Checks the names and links of a whole tree. Reads directories, and of files their roots only.
+    fn look_through(&self, cid: &Cid, root: &Path) -> Result<()> {
+        let mut levels = vec![Entries::open(self.store, cid)?];
+        let mut names: Names = Vec::new();
+        let mut links = Vec::new();
+        while let Some(entries) = levels.last_mut() {
+            self.operation.check()?;
+            let Some(entry) = entries.next() else {
+                levels.pop();
+                names.pop();
+                continue;
+            };
+            let entry = entry?;
+            check_name(&path_below(root, &names), &entry.name)?;
+            match directory::about(self.store, &entry.cid)?.0 {
+                Kind::File { .. } => {}
+                Kind::Symlink { target } => links.push(Link { folder: names.clone(), name: entry.name, target }),
+                Kind::Directory if levels.len() >= DAG_DEPTH_MAX => return Err(Error::DagTooDeep { cid: entry.cid }),
+                Kind::Directory => {
+                    levels.push(Entries::open(self.store, &entry.cid)?);
+                    names.push(entry.name);
+                }
+                Kind::Other => return Err(Error::NotAFile { cid: entry.cid, kind: "a block that is no file" }),
+            }
+        }
+        check_links(root, &links)
     }
 
     fn fill(&self, cid: &Cid, root: Folder, metadata: Metadata, force: bool) -> Result<()> {
@@ -272,14 +302,7 @@ impl Export<'_> {
     }
 
     fn make_links(&self, root: &Folder, links: &[Link], force: bool) -> Result<()> {
-        let places: HashSet<Names> =
-            links.iter().map(|link| link.folder.iter().chain(std::iter::once(&link.name)).cloned().collect()).collect();
-        for link in links {
-            if let Some(why) = escape(link, &places) {
-                let folder = link.folder.iter().fold(root.path.clone(), |path, name| path.join(OsStr::from_bytes(name)));
-                return Err(Error::UnsafeEntry { folder, name: link.name.clone(), why });
-            }
-        }
+        check_links(&root.path, links)?;
         for link in links {
             self.operation.check()?;
             let (name, target) = (OsStr::from_bytes(&link.name), OsStr::from_bytes(&link.target));
@@ -297,6 +320,22 @@ impl Export<'_> {
         }
         Ok(())
     }
+}
+
+/// Refuses links that lead out of the export.
+fn check_links(root: &Path, links: &[Link]) -> Result<()> {
+    let places: HashSet<Names> =
+        links.iter().map(|link| link.folder.iter().chain(std::iter::once(&link.name)).cloned().collect()).collect();
+    for link in links {
+        if let Some(why) = escape(link, &places) {
+            return Err(Error::UnsafeEntry { folder: path_below(root, &link.folder), name: link.name.clone(), why });
+        }
+    }
+    Ok(())
+}
+
+fn path_below(root: &Path, names: &Names) -> PathBuf {
+    names.iter().fold(root.to_path_buf(), |path, name| path.join(OsStr::from_bytes(name)))
 }
 
 /// Opens a folder below the root again, part by part, through no link. None for the root itself.
@@ -327,7 +366,7 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, folder: Arc<Folder>, entry: directory::Named) -> Result<()> {
-        check_name(&folder, &entry.name)?;
+        check_name(&folder.path, &entry.name)?;
         let name = OsStr::from_bytes(&entry.name);
         let (kind, metadata) = if entry.cid.codec() == shoal_core::cid::codec::RAW {
             (Kind::File { bytes: 0 }, Metadata::default())

@@ -1,5 +1,5 @@
 //! What the store's tests share: painted blocks, and a disk that fails when told to.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of this")]
 
 use shoal_core::Cid;
