@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -19,25 +18,10 @@ ROW = {
 }
 
 
-def leftovers(shoal) -> list[str]:
-    folders = [Path("/dev/shm"), Path(shoal.environment["TMPDIR"])]
-    return [
-        name
-        for folder in folders
-        if folder.is_dir()
-        for name in os.listdir(folder)
-        if name.startswith(("shoal-demo-", "shoal-bench-"))
-    ]
-
-
 @pytest.fixture(autouse=True)
-def nothing_left_behind(shoal, tmp_path):
-    """Runs with a temporary folder of their own; what others left in the memory-backed one is theirs."""
+def own_temporary_folder(shoal, tmp_path) -> None:
     (tmp_path / "scratch").mkdir()
     shoal.environment["TMPDIR"] = str(tmp_path / "scratch")
-    before = set(leftovers(shoal))
-    yield
-    assert set(leftovers(shoal)) <= before
 
 
 def test_the_demo_shows_the_whole_job(shoal) -> None:
@@ -53,6 +37,7 @@ def test_the_demo_shows_the_whole_job(shoal) -> None:
     ):
         assert words in run.out, words
     assert run.errors == ""
+    assert not Path(run.lines[0].removeprefix("Working in ").partition(" (")[0]).exists()
     assert not shoal.store.exists(), "the demo touched the user's store"
 
 
@@ -94,4 +79,5 @@ def test_bench_puts_a_yardstick_beside_every_figure(shoal) -> None:
     jobs = " ".join(row["what"] for row in record["rows"])
     for job in ("blake3", "sha2-256", "cut", "add", "add again", "get", "cat"):
         assert job in jobs
+    assert not Path(record["folder"]).exists()
     assert not shoal.store.exists()

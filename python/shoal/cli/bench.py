@@ -59,6 +59,7 @@ def bench(session: Session, size: int, repeat: int) -> None:
         "processors": thread_count(),
         "machine": platform.machine(),
         "bytes": place.bytes,
+        "folder": str(place.folder),
         "in_memory": place.in_memory,
         "rows": [row.record() for row in rows],
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,12 +72,18 @@ class _Demo:
         self._place = place
         self._folder = place.folder
         self._rows: list[Row] = []
-        self.record: dict[str, object] = {"in_memory": place.in_memory, "processors": thread_count()}
+        self.record: dict[str, object] = {
+            "folder": str(place.folder),
+            "in_memory": place.in_memory,
+            "processors": thread_count(),
+        }
 
     def say(self, *lines: str) -> None:
         """Tells people; a program gets the record instead."""
         if not self._output.json:
             self._output.lines(lines)
+            # Whoever reads along through a pipe sees it happen, too.
+            sys.stdout.flush()
 
     def _title(self, text: str) -> None:
         self.say("", self._output.styled(text, "1"))
