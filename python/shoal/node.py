@@ -39,6 +39,7 @@ class Node:
     Takes what `Store` takes, or a `Store`. Work is done in at most `threads` threads at a time; the event loop is never blocked.
     Long verbs return an `Operation`: await it for the result, iterate it for progress. Leaving the node stops what still runs.
 
+        >>> import anyio
         >>> async def main():
         ...     async with Node("/tmp/shoal-example") as node:
         ...         added = await node.add(b"some bytes")

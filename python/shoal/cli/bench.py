@@ -6,9 +6,11 @@ The one rule: what is measured is what users call; nothing is switched off to lo
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import platform
+import shutil
 import threading
 from typing import TYPE_CHECKING
 
@@ -76,28 +78,35 @@ class _Bench:
     def rows(self) -> list[Row]:
         return [*self._hash_rows(), *self._chunk_rows(), *self._store_rows()]
 
-    def _best(self, work: Callable[[], object], *, before: Callable[[], object] = lambda: None) -> float:
-        times = []
-        for _ in range(self._repeat):
-            before()
-            times.append(timed(work)[1])
-        return min(times)
+    def _row(self, what: str, job: Callable[[], float], yardstick: str, plain: Callable[[], float]) -> Row:
+        """The best of each, run in turns so that a busy moment hits both alike. Each measures itself, in seconds."""
+        pairs = [(plain(), job()) for _ in range(self._repeat)]
+        return Row(what, self._size, min(pair[1] for pair in pairs), yardstick, min(pair[0] for pair in pairs))
 
-    def _row(self, what: str, seconds: float, yardstick: str, yardstick_seconds: float) -> Row:
-        return Row(what, self._size, seconds, yardstick, yardstick_seconds)
-
-    def _plain_hash(self, name: str, threads: int) -> float:
-        return min(_core.bench_hash(name, self._size, threads) for _ in range(self._repeat))
+    def _seconds(self, work: Callable[[], object]) -> float:
+        return timed(work)[1]
 
     def _hash_rows(self) -> list[Row]:
-        """Only-hash of a file, with reading, cutting and linking, beside hashing alone from memory."""
+        """Only-hash of a file, with reading, cutting and linking, beside hashing alone."""
+
+        def only_hash(profile: Profile) -> float:
+            return self._seconds(lambda: store.add(self._input, only_hash=True, profile=profile))
+
         with Store(self._folder / "hash") as store:
-            blake3 = self._best(lambda: store.add(self._input, only_hash=True))
-            sha256 = self._best(lambda: store.add(self._input, only_hash=True, profile=Profile.UNIXFS_V1_2025))
-        return [
-            self._row("hash a file, blake3", blake3, "BLAKE3 alone", self._plain_hash("blake3", thread_count())),
-            self._row("hash a file, sha2-256", sha256, "OpenSSL's SHA-256", self._best(self._openssl)),
-        ]
+            return [
+                self._row(
+                    "hash a file, blake3",
+                    lambda: only_hash(Profile.BLAKE3),
+                    "BLAKE3 alone",
+                    lambda: _core.bench_hash("blake3", self._size, thread_count()),
+                ),
+                self._row(
+                    "hash a file, sha2-256",
+                    lambda: only_hash(Profile.UNIXFS_V1_2025),
+                    "OpenSSL's SHA-256",
+                    lambda: self._seconds(self._openssl),
+                ),
+            ]
 
     def _openssl(self) -> None:
         with self._input.open("rb") as opened:
@@ -105,60 +114,55 @@ class _Bench:
 
     def _chunk_rows(self) -> list[Row]:
         """Finding where to cut, beside BLAKE3 on one processor: cutting should not be what a file waits for."""
-        plain = self._plain_hash("blake3", 1)
         return [
             self._row(
                 f"cut, {chunker}",
-                min(_core.bench_chunk(chunker, self._size) for _ in range(self._repeat)),
+                functools.partial(_core.bench_chunk, chunker, self._size),
                 "BLAKE3, one thread",
-                plain,
+                lambda: _core.bench_hash("blake3", self._size, 1),
             )
             for chunker in ("buzhash", "rabin")
         ]
 
     def _store_rows(self) -> list[Row]:
-        copied = self._best(
-            lambda: copy_file(self._input, self._folder / "copy"), before=lambda: _gone(self._folder / "copy")
-        )
-        _gone(self._folder / "copy")
-        added = self._best_add()
         with Store(self._folder / "store") as store:
             cid = store.add(self._input).cid
-            again = self._best(lambda: store.add(self._input))
-            only_hash = self._best(lambda: store.add(self._input, only_hash=True))
-            target = self._folder / "out"
-            got = self._best(lambda: store.get(cid, target), before=lambda: _gone(target))
-            _gone(target)
-            printed = self._best(lambda: _through_pipe(lambda out: _cat(store, cid, out)))
-            plain = self._best(lambda: _through_pipe(lambda out: _write_plainly(self._input, out)))
-        return [
-            self._row("add", added, "copy", copied),
-            self._row("add again", again, "hash only", only_hash),
-            self._row("get", got, "copy", copied),
-            self._row("cat to a pipe", printed, "read and write", plain),
-        ]
+            return [
+                self._row("add", self._add, "copy", self._copy),
+                self._row(
+                    "add again",
+                    lambda: self._seconds(lambda: store.add(self._input)),
+                    "hash only",
+                    lambda: self._seconds(lambda: store.add(self._input, only_hash=True)),
+                ),
+                self._row("get", lambda: self._get(store, cid), "copy", self._copy),
+                self._row(
+                    "cat to a pipe",
+                    lambda: self._seconds(lambda: _through_pipe(lambda out: store.cat(cid, out))),
+                    "read and write",
+                    lambda: self._seconds(lambda: _through_pipe(lambda out: _write_plainly(self._input, out))),
+                ),
+            ]
 
-    def _best_add(self) -> float:
-        times = []
-        for number in range(self._repeat):
-            folder = self._folder / f"add-{number}"
-            with Store(folder) as store:
-                times.append(timed(lambda: store.add(self._input))[1])
-            _gone(folder)
-        return min(times)
+    def _copy(self) -> float:
+        target = self._folder / "copy"
+        seconds = self._seconds(lambda: copy_file(self._input, target))
+        target.unlink()
+        return seconds
 
+    def _add(self) -> float:
+        """Into a new store each time, committed."""
+        folder = self._folder / "new"
+        with Store(folder) as store:
+            seconds = self._seconds(lambda: store.add(self._input))
+        shutil.rmtree(folder)
+        return seconds
 
-def _gone(path: Path) -> None:
-    import shutil
-
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _cat(store: Store, cid: CID, out: int) -> None:
-    store.cat(cid, out)
+    def _get(self, store: Store, cid: CID) -> float:
+        target = self._folder / "out"
+        seconds = self._seconds(lambda: store.get(cid, target))
+        target.unlink()
+        return seconds
 
 
 def _write_plainly(file: Path, out: int) -> None:
@@ -171,7 +175,7 @@ def _write_plainly(file: Path, out: int) -> None:
                 view = view[os.write(out, view) :]
 
 
-def _through_pipe(work: Callable[[int], None]) -> None:
+def _through_pipe(work: Callable[[int], object]) -> None:
     """Runs `work` with the writing end of a pipe whose other end is read as fast as it comes."""
     reading, writing = os.pipe()
     _widen(writing)

@@ -130,6 +130,21 @@ fn a_log_that_lies_is_reported_and_done_without() {
 }
 
 #[test]
+fn a_block_that_pack_and_index_have_both_lost_is_not_passed_over() {
+    let (disk, blocks) = small();
+    let packs = files(&disk, "/store/packs", ".car");
+    let bytes = content(&disk, &packs[0]);
+    // The second section: its CID is none any more, behind two bytes of length.
+    let second = 26 + v1::parse_section(&bytes[26..]).unwrap().total_len;
+    overwrite(&disk, &packs[0], second as u64 + 2, &[7]);
+    disk.remove(Path::new(&packs[0].replace(".car", ".idx"))).unwrap();
+    let report = verified(&dags::open(&disk, &options()));
+    let stray = report.damaged.iter().find(|damage| damage.reason == Reason::Stray).unwrap();
+    assert_eq!((stray.pack, stray.offset), (0, second as u64));
+    assert_eq!((report.missing, report.hurt_roots), (vec![blocks[1].0.clone()], vec![blocks[9].0.clone()]));
+}
+
+#[test]
 fn only_the_pins_above_the_damage_are_hurt() {
     let (disk, store) = new_store();
     let shared = chain(3);
