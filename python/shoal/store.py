@@ -39,8 +39,8 @@ _BATCH_BYTES = 64 * 1024 * 1024
 _BATCH_BLOCKS = 4096
 _DEPTH_MAX = 1024
 """Directories within directories that a listing follows, as everywhere in Shoal (rust/core/src/limits.rs)."""
-_CAT_BYTES = 4 * 1024 * 1024
-"""Bytes of a piece of `cat`."""
+_CAT_BYTES = 16 * 1024 * 1024
+"""Bytes of a piece of `cat`: sixteen blocks of 1 MiB fill the widest SHA-256."""
 
 
 class Store:

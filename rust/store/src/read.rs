@@ -241,6 +241,9 @@ impl FileReader {
 
     /// Fills `buffer` from `offset` on; fewer bytes only at the end of the file. Every byte was verified.
     pub fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        if buffer.len() >= TOGETHER_BYTES_MIN {
+            return self.read_together(offset, buffer);
+        }
         let mut done = 0;
         while done < buffer.len() {
             let at = offset.saturating_add(done as u64);
@@ -262,6 +265,32 @@ impl FileReader {
             done += n;
         }
         Ok(done)
+    }
+
+    /// [`FileReader::read_at`] of many leaves, hashed side by side.
+    fn read_together(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let end = offset.saturating_add(buffer.len() as u64).min(self.size());
+        let together = leaves_together(&self.cid);
+        let mut leaves = self.leaves(offset..end);
+        let mut done = 0;
+        loop {
+            let batch = leaves.by_ref().take(together).collect::<Result<Vec<_>>>()?;
+            if batch.is_empty() {
+                return Ok(done);
+            }
+            for (leaf, (block, range)) in batch.iter().zip(read_leaves(&self.store, &batch)?) {
+                let content = block.get(range).unwrap_or_default();
+                let at = offset.saturating_add(done as u64);
+                let within = usize::try_from(at.saturating_sub(leaf.offset)).unwrap_or(usize::MAX);
+                let found = content.get(within..).unwrap_or_default();
+                let room = buffer.get_mut(done..).unwrap_or_default();
+                let n = found.len().min(room.len());
+                if let (Some(to), Some(from)) = (room.get_mut(..n), found.get(..n)) {
+                    to.copy_from_slice(from);
+                }
+                done += n;
+            }
+        }
     }
 
     /// The leaf that holds the byte at `offset`, with the offset of its first byte.
@@ -340,13 +369,21 @@ pub fn copy_to(file: &FileReader, output: BorrowedFd<'_>, offset: u64, length: O
     })
 }
 
+/// A read of so many bytes crosses some leaves, so that hashing them side by side pays.
+const TOGETHER_BYTES_MIN: usize = 2 * 1024 * 1024;
+
+/// How many leaves of a file are best verified at a time.
+fn leaves_together(cid: &Cid) -> usize {
+    shoal_core::hash::lanes(shoal_core::hash::Hash::from_code(cid.hash()).unwrap_or(shoal_core::hash::Hash::Blake3))
+}
+
 /// Verified leaves that may wait for the writer.
 const VERIFY_AHEAD: usize = 4;
 
 type Verified = Result<(u64, Block, Range<usize>)>;
 
 fn verify_ahead(file: &FileReader, range: Range<u64>, sender: &std::sync::mpsc::SyncSender<Verified>) {
-    let together = shoal_core::hash::lanes(shoal_core::hash::Hash::from_code(file.cid.hash()).unwrap_or(shoal_core::hash::Hash::Blake3));
+    let together = leaves_together(&file.cid);
     let mut leaves = file.leaves(range);
     loop {
         let mut batch = Vec::with_capacity(together);
