@@ -41,6 +41,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-one-core", action="store_true", help="leave out the figures on one core")
     parser.add_argument("--no-tree", action="store_true", help="leave out the tree")
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks"), help="where results.{md,svg,json} go")
+    parser.add_argument("--note", default="", help="what a reader must know of this run, for the page")
     return parser.parse_args()
 
 
@@ -110,7 +111,7 @@ def main() -> int:
             # Like everything else, the tree is read from the same memory-backed folder.
             subprocess.run(["cp", "-r", "--reflink=never", tree, folder / "tree"], check=True)
             groups.append(on_tree(folder, folder / "tree", wanted.cores, max(1, wanted.rounds // 2), kubo, machine))
-    write(wanted.output, machine, groups, missing)
+    write(wanted.output, machine, groups, missing, wanted.note)
     return 0
 
 

@@ -55,16 +55,16 @@ class Group:
     has_goals: bool
 
 
-def write(folder: Path, machine: Machine, groups: list[Group], missing: list[str]) -> None:
+def write(folder: Path, machine: Machine, groups: list[Group], missing: list[str], note: str = "") -> None:
     """results.md, results.svg and results.json in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.md").write_text(as_page(machine, groups, missing), encoding="utf-8")
+    (folder / "results.md").write_text(as_page(machine, groups, missing, note), encoding="utf-8")
     (folder / "results.svg").write_text(as_plot(groups), encoding="utf-8")
     figures = {"machine": machine.as_json(), "missing": missing, "groups": [asdict(group) for group in groups]}
     (folder / "results.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
-def as_page(machine: Machine, groups: list[Group], missing: list[str]) -> str:
+def as_page(machine: Machine, groups: list[Group], missing: list[str], note: str) -> str:
     day = dt.datetime.now(tz=dt.UTC).date()
     lines = [
         "# Results",
@@ -79,6 +79,8 @@ def as_page(machine: Machine, groups: list[Group], missing: list[str]) -> str:
         "",
         "![Ratios of the table below, on a logarithmic scale, with a mark at each goal](results.svg)",
     ]
+    if note:
+        lines += ["", f"**{note}**"]
     if missing:
         lines += ["", f"Not there, so left out: {'; '.join(missing)}."]
     for group in groups:

@@ -10,6 +10,7 @@ from shoal._core import CID, Path, Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from fractions import Fraction
 
     from _typeshed import ReadableBuffer
 
@@ -47,7 +48,7 @@ class AddKeywords(TypedDict, total=False):
     preserve_mode: bool
     preserve_mtime: bool
     mode: int | None
-    mtime: float | None
+    mtime: float | Fraction | None
     on_entry: Callable[[Added], None] | None
     progress: Callable[[Progress], None] | None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -39,6 +39,7 @@ class Node:
     Takes what `Store` takes, or a `Store`. Work is done in at most `threads` threads at a time; the event loop is never blocked.
     Long verbs return an `Operation`: await it for the result, iterate it for progress. Leaving the node stops what still runs.
 
+        >>> import anyio
         >>> async def main():
         ...     async with Node("/tmp/shoal-example") as node:
         ...         added = await node.add(b"some bytes")
@@ -142,8 +143,11 @@ class Node:
         """
         _in_loop(keywords)
         if isinstance(source, AsyncIterable):
-            pieces = _from_loop(source)
-            return self._operate("add", lambda store: store.add(pieces, name=name, **keywords))
+            pieces = source
+            operation: Operation[Added] = self._operate(
+                "add", lambda store: store.add(operation._pulled(pieces), name=name, **keywords)
+            )
+            return operation
         given = source
         return self._operate("add", lambda store: store.add(given, name=name, **keywords))
 
@@ -344,17 +348,3 @@ def _in_loop(keywords: AddKeywords) -> None:
         keywords["on_entry"] = lambda added: anyio.from_thread.run_sync(on_entry, added)
     if progress is not None:
         keywords["progress"] = lambda reading: anyio.from_thread.run_sync(progress, reading)
-
-
-def _from_loop(source: AsyncIterable[BytesLike]) -> Iterator[BytesLike]:
-    """The pieces of an async iterable, asked for from a thread."""
-    pieces = aiter(source)
-
-    async def step() -> BytesLike | None:
-        try:
-            return await anext(pieces)
-        except StopAsyncIteration:
-            return None
-
-    while (piece := anyio.from_thread.run(step)) is not None:
-        yield piece

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 
 from shoal._core import Operation as Handle
@@ -12,12 +13,13 @@ from shoal.errors import Cancelled
 from shoal.results import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import AsyncIterable, Callable, Generator, Iterator
     from typing import Self
 
     from anyio import CapacityLimiter
     from anyio.abc import TaskGroup
 
+    from shoal.content import BytesLike
     from shoal.store import Store
 
 __all__ = ["Operation"]
@@ -59,6 +61,8 @@ class Operation(Generic[T]):
         self._done = anyio.Event()
         self._is_started = False
         self._is_told = False
+        self._is_stopping = False
+        self._pulling: anyio.CancelScope | None = None
         self._value: T
         self._error: BaseException | None = None
 
@@ -68,7 +72,10 @@ class Operation(Generic[T]):
 
     def cancel(self) -> None:
         """Stops the work soon; awaiting it then raises `shoal.errors.Cancelled`. Nothing of it is kept."""
+        self._is_stopping = True
         self._handle.cancel()
+        if self._pulling is not None:
+            self._pulling.cancel()
 
     @property
     def progress(self) -> Progress:
@@ -109,6 +116,23 @@ class Operation(Generic[T]):
             raise self._error
         return self._value
 
+    def _pulled(self, source: AsyncIterable[BytesLike]) -> Iterator[BytesLike]:
+        """The pieces of an async iterable, which the work's thread asks the event loop for. A wait for one can be cancelled."""
+        pieces = aiter(source)
+
+        async def step() -> BytesLike | None:
+            with anyio.CancelScope() as self._pulling:
+                if self._is_stopping:
+                    self._pulling.cancel()
+                try:
+                    return await anext(pieces)
+                except StopAsyncIteration:
+                    return None
+            raise Cancelled("stopped on request")
+
+        while (piece := anyio.from_thread.run(step)) is not None:
+            yield piece
+
     def _start(self) -> None:
         if not self._is_started:
             self._is_started = True
@@ -131,6 +155,6 @@ class Operation(Generic[T]):
 
     async def _stop(self) -> None:
         """Makes the end come soon, and waits for it whatever happens: nothing of the work outlives its waiter."""
-        self._handle.cancel()
+        self.cancel()
         with anyio.CancelScope(shield=True):
             await self._done.wait()

@@ -16,7 +16,7 @@ from shoal import _core
 from shoal._core import CID, Block, Path, Profile
 from shoal.content import open_source
 from shoal.dag import DagApi
-from shoal.errors import InvalidInput
+from shoal.errors import InvalidInput, SourceError
 from shoal.file import File
 from shoal.pin import PinApi
 from shoal.results import Added, Collected, Damage, Entry, Exported, Progress, StoreStat, VerifyReport
@@ -24,6 +24,7 @@ from shoal.target import descriptor_of, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from fractions import Fraction
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -36,6 +37,8 @@ _Watcher: TypeAlias = "Callable[[Progress], None] | None"
 _BATCH_BYTES = 64 * 1024 * 1024
 """Most bytes of blocks that `put_many` holds before it commits them."""
 _BATCH_BLOCKS = 4096
+_DEPTH_MAX = 1024
+"""Directories within directories that a listing follows, as everywhere in Shoal (rust/core/src/limits.rs)."""
 _CAT_BYTES = 4 * 1024 * 1024
 """Bytes of a piece of `cat`."""
 
@@ -140,7 +143,7 @@ class Store:
         preserve_mode: bool = False,
         preserve_mtime: bool = False,
         mode: int | None = None,
-        mtime: float | None = None,
+        mtime: float | Fraction | None = None,
         on_entry: Callable[[Added], None] | None = None,
         progress: _Watcher = None,
     ) -> Added:
@@ -149,9 +152,10 @@ class Store:
         `source` is a path (str or PathLike), content (bytes-like), an open binary file (read from where it stands to its end),
         or an iterable of pieces. `profile` decides the CID. `only_hash` computes it and stores nothing.
 
-        `wrap` puts the source into a directory of its own. Names that begin with a dot are left out unless `hidden`; so is what
-        matches `ignore` (patterns as in .gitignore) or the `ignore_files` of such patterns. `mode` (permission bits) and `mtime`
-        (seconds since 1970) are kept in the DAG when given, or taken from the files with `preserve_mode` and `preserve_mtime`.
+        `wrap` puts the source into a directory of its own, content without a name under its CID. Names that begin with a dot are
+        left out unless `hidden`; so is what matches `ignore` (patterns as in .gitignore) or the `ignore_files` of such patterns.
+        `mode` (permission bits) and `mtime` (seconds since 1970; a Fraction for exact nanoseconds) are kept in the DAG when
+        given, or taken from the files with `preserve_mode` and `preserve_mtime`.
 
         `on_entry` hears of every file and directory as it is finished, children first. `progress` is called some twenty times a
         second, and at the end. An exception in either stops the add, and nothing is kept.
@@ -189,8 +193,6 @@ class Store:
         else:
             if name is None:
                 name = _name_of(source)
-            if wrap and not name:
-                raise InvalidInput("content without a name cannot be wrapped into a directory; give it a name")
             rename = None
             hear = None if on_entry is None else _hearer(on_entry, profile_name, None, stored=not only_hash)
             roots, new_blocks, new_bytes = self._core.add_stream(pieces, name or "", on_entry=hear, **keywords)
@@ -287,22 +289,25 @@ class Store:
         With `resolve` false, what the entries are is not looked up: kind "unknown", no sizes, and one block read per directory.
         Raises `NotFound` and `NotADirectory`.
         """
-        return self._listing(self._core.entries(content, resolved=resolve or recursive), "", recursive)
+        return self._listing(self._core.entries(content, resolved=resolve or recursive), recursive=recursive)
 
-    def _listing(self, batches: Iterable[list[_core._EntryRow]], prefix: str, recursive: bool) -> Iterator[Entry]:
-        # A stack and not recursion: a stranger's directories may be nested deeper than Python's calls may.
-        levels = [(prefix, itertools.chain.from_iterable(batches))]
-        while levels:
-            prefix, rows = levels[-1]
+    def _listing(self, batches: Iterator[list[_core._EntryRow]], *, recursive: bool) -> Iterator[Entry]:
+        # Directories on the way down; not a recursion, for a stranger's may nest as deep as they like.
+        above: list[tuple[str, Iterator[_core._EntryRow]]] = [("", itertools.chain.from_iterable(batches))]
+        while above:
+            prefix, rows = above[-1]
             row = next(rows, None)
             if row is None:
-                levels.pop()
+                above.pop()
                 continue
             entry = Entry(*row, path=prefix + row[0])
             yield entry
             if recursive and entry.kind == "directory":
+                if len(above) >= _DEPTH_MAX:
+                    message = f"directories nest deeper than {_DEPTH_MAX} levels at {entry.cid}"
+                    raise InvalidInput(message, cid=entry.cid)
                 below = self._core.entries(entry.cid, resolved=True)
-                levels.append((f"{entry.path}/", itertools.chain.from_iterable(below)))
+                above.append((f"{entry.path}/", itertools.chain.from_iterable(below)))
 
     def stat_path(self, content: Content) -> Entry:
         """What a path leads to. Reads one block of it at most."""
@@ -469,6 +474,12 @@ def _options(keywords: dict[str, Any]) -> _core._AddOptions:
         raise TypeError("ignore is a sequence of patterns, not one string")
     options["ignore"] = list(options["ignore"])
     options["ignore_files"] = [os.fspath(file) for file in options["ignore_files"]]
+    for file in options["ignore_files"]:
+        try:
+            open(file, "rb").close()
+        except OSError as error:
+            message = f"cannot read the ignore rules {file}: {error.strerror}"
+            raise SourceError(message, errno=error.errno, filename=file) from None
     mode, mtime = options["mode"], options["mtime"]
     if mode is not None and not 0 <= mode <= 0o7777:
         raise InvalidInput("mode is permission bits, 0 to 0o7777")
@@ -476,7 +487,7 @@ def _options(keywords: dict[str, Any]) -> _core._AddOptions:
         if not -1e15 < mtime < 1e15:
             raise InvalidInput("mtime is a number of seconds since 1970")
         seconds = math.floor(mtime)
-        options["mtime"] = (seconds, min(round((mtime - seconds) * 1e9), 999_999_999))
+        options["mtime"] = (seconds, min(round((mtime - seconds) * 1_000_000_000), 999_999_999))
     return options  # type: ignore[return-value]  # the defaults name all of its keys
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,9 +45,9 @@ async def node(tmp_path: Path, anyio_backend: str) -> AsyncIterator[shoal.Node]:
         yield node
 
 
-@pytest.fixture
-async def unblocked_loop(anyio_backend: str) -> AsyncIterator[None]:
-    """Fails a test in which the event loop stood still for long."""
+@asynccontextmanager
+async def watch() -> AsyncIterator[None]:
+    """Fails when the event loop stands still for long in its body."""
     import anyio
 
     worst = 0.0
@@ -64,4 +65,17 @@ async def unblocked_loop(anyio_backend: str) -> AsyncIterator[None]:
         tasks.start_soon(tick)
         yield
         tasks.cancel_scope.cancel()
-    assert worst < LOOP_BLOCKED_SECONDS_MAX, f"the event loop stood still for {worst:.2f} s"
+    if worst > LOOP_BLOCKED_SECONDS_MAX:
+        raise AssertionError(f"the event loop stood still for {worst:.2f} s")
+
+
+@pytest.fixture
+def watched_loop() -> Callable[[], object]:
+    return watch
+
+
+@pytest.fixture
+async def unblocked_loop(anyio_backend: str) -> AsyncIterator[None]:
+    """Fails a test in which the event loop stood still for long."""
+    async with watch():
+        yield

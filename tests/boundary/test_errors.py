@@ -13,7 +13,8 @@ CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) an
 
 
 def test_all_of_them_are_exported():
-    assert {cls.__name__ for cls in CLASSES} == set(errors.__all__) <= set(shoal.__all__)
+    assert {cls.__name__ for cls in CLASSES} == set(errors.__all__)
+    assert all(getattr(shoal, cls.__name__) is cls for cls in CLASSES)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)

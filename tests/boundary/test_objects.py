@@ -83,7 +83,7 @@ def test_types_without_a_form_are_type_errors(value):
     "value",
     [math.nan, math.inf, -math.inf, 2**64, -(2**64) - 1, 10**100, -(10**100), "\ud800", {"\ud800": 1}],
     ids=repr,
-)  # noqa: E501
+)
 def test_values_without_a_form_are_refused(value):
     for codec in ("dag-cbor", "dag-json"):
         with pytest.raises(InvalidInput):
@@ -153,7 +153,7 @@ def test_a_dict_that_changes_while_it_is_read_does_no_harm():
         b"\x00\x00",
         b"\xc1\x00",
     ],
-)  # noqa: E501
+)
 def test_malformed_blocks_are_refused_without_repeating_them(block):
     with pytest.raises(InvalidInput, match="not a dag-cbor block"):
         dag_decode("dag-cbor", block)

@@ -70,7 +70,7 @@ def test_cids_are_ordered_by_their_bytes():
         *Profile.all(),
         Profile.BLAKE3.replace(chunker="buzhash"),
     ],
-)  # noqa: E501
+)
 def test_values_survive_pickle_and_copy(value):
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         again = pickle.loads(pickle.dumps(value, protocol))
@@ -104,7 +104,7 @@ def test_values_cannot_be_changed():
         "b" + "a" * 400,
         "\udcff",
     ],
-)  # noqa: E501
+)
 def test_what_is_no_cid_is_refused_without_repeating_it(wrong):
     with pytest.raises(InvalidCID) as caught:
         CID(wrong)

@@ -737,7 +737,7 @@ def harmful(store: shoal.Store, case: str, outside: Path) -> tuple[shoal.CID, st
         case "too long":
             return directory(store, ("n" * 256, file)), "nnnn"
         case "twice":
-            return directory(store, ("double", file), ("double", store.put(b"other"))), "double"
+            return directory(store, ("double", file), ("double", store.put(b"other"))), "same name"
         case "link, then folder of its name":
             return directory(store, ("double", symlink(store, str(outside))), ("double", one)), "same name"
         case "relative link, then folder of its name":

@@ -184,7 +184,7 @@ def test_adding_a_stream_stays_within_its_memory(room: Path, file: Path, report,
     }[how]
     try:
         peak = measured(OPEN + f"store.add({source})", room / "scratch", file)
-        report(f"add file from a {how}", peak)
+        report(f"add file, from {how}", peak)
         assert peak.own <= OWN_BYTES_MAX
     finally:
         shutil.rmtree(room / "scratch", ignore_errors=True)

@@ -6,7 +6,9 @@ The one rule: the flags decide a `Profile` in `profile_of`, a pure function, and
 
 from __future__ import annotations
 
+import os
 import sys
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +22,7 @@ from shoal.cli.stream import is_piped, standard_input
 from shoal.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from shoal import Added, Store
+    from shoal import Added
     from shoal.cli.output import Output
 
 _INLINE_BYTES_DEFAULT = 32
@@ -50,8 +52,8 @@ def profile_of(
 ) -> Profile:
     """The profile that `ipfs add` would mean by these flags over `base`; click.UsageError where they contradict.
 
-    Implied, as with Kubo: another hash than SHA-256 makes CIDs version 1; naming version 1 makes leaves raw and
-    version 0 makes them dag-pb, unless the flags say so themselves; kept modes and times need dag-pb leaves.
+    Implied, as with Kubo: another hash than SHA-256 makes CIDs version 1; naming version 1 makes leaves raw, unless the
+    flags say so themselves; kept modes and times need dag-pb leaves.
     """
     changes: dict[str, Any] = {}
     hash_used = hash_name.lower() if hash_name is not None else base.hash
@@ -70,8 +72,8 @@ def profile_of(
         if raw_leaves:
             raise click.UsageError("raw leaves cannot carry a mode or a time: leave out --raw-leaves")
         raw_leaves = False
-    elif raw_leaves is None and (cid_version is not None or version != base.cid_version):
-        raw_leaves = version == 1
+    elif raw_leaves is None and version == 1 and (cid_version is not None or version != base.cid_version):
+        raw_leaves = True
     if raw_leaves is not None:
         changes["raw_leaves"] = raw_leaves
     if inline_limit is not None and not inline:
@@ -217,7 +219,7 @@ def add(
     if mtime_nsecs is not None:
         if flags["mtime"] is None:
             raise click.UsageError("--mtime-nsecs does nothing without --mtime")
-        flags["mtime"] += mtime_nsecs / 1e9
+        flags["mtime"] += Fraction(mtime_nsecs, 1_000_000_000)
     if flags["pin_name"] is not None and (pin is False or flags["only_hash"]):
         raise click.UsageError("--pin-name names a pin, and nothing would be pinned: leave it out")
     metadata = any(flags[name] not in (None, False) for name in ("preserve_mode", "preserve_mtime", "mode", "mtime"))
@@ -250,15 +252,16 @@ def _added(session: Session, paths: tuple[str, ...], options: dict[str, Any]) ->
     # Hashing alone needs no writer's place, but it needs a store.
     store = session.store(read_only=options["only_hash"] and session.has_store, create=True)
     stdin_name = options.pop("stdin_name")
-    if paths == ("-",) and options["wrap"] and stdin_name is None:
-        return _wrapped_by_its_cid(store, options)
     if paths == ("-",):
         return store.add(standard_input(), name=stdin_name, **options)
     # The shell has expanded ~ already; a path that begins with one now is the name of a file.
     paths = tuple(f"./{path}" if path.startswith("~") else path for path in paths)
     if len(paths) == 1:
         return store.add(paths[0], **options)
-    return store.add_many(paths, **options)[-1]
+    # In the order of their names, as `ipfs add` takes them.
+    return store.add_many(
+        sorted(paths, key=lambda path: os.fsencode(os.path.basename(os.path.normpath(path)))), **options
+    )[-1]
 
 
 def _named(name: str, *, flag: bool) -> Profile:
@@ -268,16 +271,6 @@ def _named(name: str, *, flag: bool) -> Profile:
         if flag:
             raise click.UsageError(str(error)) from None
         raise
-
-
-def _wrapped_by_its_cid(store: Store, options: dict[str, Any]) -> Added:
-    """Stdin in a directory, under its own CID, which is known only when all of it has been read."""
-    if options["only_hash"]:
-        raise click.UsageError("stdin needs --stdin-name to be wrapped without being stored")
-    once = options | {"wrap": False, "pin": False, "pin_name": None, "on_entry": None}
-    cid = store.add(standard_input(), **once).cid
-    with store.open(cid) as opened:
-        return store.add(opened, name=str(cid), **options)
 
 
 class _Printer:

@@ -71,6 +71,9 @@ def ls(
     names = _headings(long_format=long_format, size=size) if headers else None
     for number, content in enumerate(contents):
         entries = _entries(store, content, recursive=recursive, resolve=size or resolve_type or recursive)
+        if not (stream or recursive or session.json):
+            # Sharded directories are kept in the order of their names' hashes.
+            entries = iter(sorted(entries, key=lambda entry: os.fsencode(entry.name)))
         if session.json:
             for entry in entries:
                 session.output.result({"root": content, **plain(entry)})

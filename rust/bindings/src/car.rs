@@ -35,6 +35,8 @@ impl Store {
         let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
         run(py, &watch, |operation| {
             let root = resolve(&store, &content.0)?;
+            // Not even a header is written for what is not here.
+            store.size(&root)?;
             let mut output = Output::new(descriptor, operation, false);
             let written = export_car(&store, &[root], &mut output, version, operation);
             // An output whose operation was cancelled can only report that it could not write.

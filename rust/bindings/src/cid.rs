@@ -1,7 +1,7 @@
 //! CIDs as Python sees them, and the ways to give one: a CID, its text, its bytes.
 
 use crate::buffer::Bytes;
-use crate::error::{Class, invalid, invalid_cid, raise};
+use crate::error::{Class, invalid, invalid_cid, raise, shown};
 use crate::path::Path;
 use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
@@ -43,14 +43,19 @@ impl<'py> FromPyObject<'_, 'py> for AnyCid {
 /// The codec of that name or number.
 pub fn codec_named(py: Python<'_>, name: &str) -> PyResult<u64> {
     codec::from_name(name).ok_or_else(|| {
-        raise(py, Class::UnsupportedCodec, "no such codec; known are raw, dag-pb, dag-cbor, dag-json, cbor, json, and numbers as in 0x55")
+        raise(
+            py,
+            Class::UnsupportedCodec,
+            &format!("no codec {}; known are raw, dag-pb, dag-cbor, dag-json, cbor, json, and numbers as in 0x55", shown(name)),
+        )
     })
 }
 
 /// The hash of that name.
 pub fn hash_named(py: Python<'_>, name: &str) -> PyResult<Hash> {
-    Hash::from_name(name)
-        .ok_or_else(|| raise(py, Class::UnsupportedHash, "no such hash; known are blake3, sha2-256, sha2-512 and identity"))
+    Hash::from_name(name).ok_or_else(|| {
+        raise(py, Class::UnsupportedHash, &format!("no hash {}; known are blake3, sha2-256, sha2-512 and identity", shown(name)))
+    })
 }
 
 /// A multicodec's name, or its number as text.
@@ -116,8 +121,8 @@ impl Cid {
     }
 
     fn encode(&self, py: Python<'_>, base: &str) -> PyResult<String> {
-        let base =
-            Base::from_name(base).ok_or_else(|| invalid(py, "no such base; known are base58btc, base32, base36, base64url and base16"))?;
+        let base = Base::from_name(base)
+            .ok_or_else(|| invalid(py, &format!("no base {}; known are base58btc, base32, base36, base64url and base16", shown(base))))?;
         self.0.encode(base).map_err(|e| invalid_cid(py, &e))
     }
 

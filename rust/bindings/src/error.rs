@@ -138,6 +138,15 @@ pub fn raise(py: Python<'_>, kind: Class, message: &str) -> PyErr {
     raise_with(py, kind, message, &Details::default())
 }
 
+/// A word of the caller's own, as a message may show it: short, and without control characters.
+pub fn shown(word: &str) -> String {
+    let mut text: String = word.chars().take(40).flat_map(char::escape_debug).collect();
+    if word.chars().nth(40).is_some() {
+        text.push('…');
+    }
+    format!("'{text}'")
+}
+
 /// An argument that cannot be.
 pub fn invalid(py: Python<'_>, message: &str) -> PyErr {
     raise(py, Class::InvalidInput, message)

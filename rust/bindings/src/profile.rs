@@ -1,10 +1,11 @@
 //! Profiles as Python sees them: frozen values that decide CIDs.
 
 use crate::cid::hash_named;
-use crate::error::{Class, invalid, raise};
+use crate::error::{Class, invalid, raise, shown};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use shoal_core::chunk::ChunkerError;
 use shoal_core::unixfs;
 use shoal_core::unixfs::profile::{DirectorySize, Layout};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -38,8 +39,8 @@ fn named(py: Python<'_>, name: &str) -> PyResult<unixfs::Profile> {
             .import("difflib")
             .and_then(|difflib| difflib.call_method1("get_close_matches", (name, NAMES, 1, 0.3))?.extract::<Vec<String>>())
             .unwrap_or_default();
-        let suggestion = near.first().map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        raise(py, Class::UnknownProfile, &format!("no profile has that name{suggestion} There are {}", NAMES.join(", ")))
+        let suggestion = near.first().map_or_else(|| ".".to_owned(), |near| format!("; did you mean {near}?"));
+        raise(py, Class::UnknownProfile, &format!("no profile {}{suggestion} There are {}", shown(name), NAMES.join(", ")))
     })
 }
 
@@ -64,7 +65,8 @@ fn set(profile: &mut unixfs::Profile, field: &str, value: &Bound<'_, PyAny>) -> 
         "cid_version" => profile.cid_version = value.extract()?,
         "hash" => profile.hash = hash_named(py, value.extract()?)?,
         "chunker" => {
-            profile.chunker = value.extract::<&str>()?.parse().map_err(|e: shoal_core::chunk::ChunkerError| invalid(py, &e.to_string()))?;
+            let text: &str = value.extract()?;
+            profile.chunker = text.parse().map_err(|e: ChunkerError| invalid(py, &format!("chunker {}: {e}", shown(text))))?;
         }
         "raw_leaves" => profile.raw_leaves = value.extract()?,
         "layout" => {

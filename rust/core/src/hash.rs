@@ -173,13 +173,16 @@ fn sha256_blocks(message: &[u8]) -> usize {
 /// Measured on one core of a Xeon with AVX-512 and SHA-NI, GiB/s (`cargo bench -p shoal-core --bench hash`; a shared machine,
 /// so trust the ratios):
 ///
+/// The better of two runs in each cell.
+///
 /// | messages of 64 KiB | 1 | 2 | 4 | 8 | 12 | 16 | 32 |
 /// | --- | --- | --- | --- | --- | --- | --- | --- |
 /// | `sha2`, one by one on SHA-NI | 1.70 | 1.70 | 1.51 | 1.71 | 1.59 | 1.73 | 1.73 |
 /// | `tape-sha256` (up to 12 on SHA-NI, four at once; from 13 in lanes) | 1.65 | 1.63 | 1.96 | 2.11 | 1.88 | 3.38 | 3.41 |
 ///
 /// With 1 MiB each, read from memory: 1.7 alone, 2.1 for eight, 2.8 for sixteen; with 4 KiB 1.6, 1.4 and 2.1 to 3.2. So
-/// `tape-sha256` is behind `sha2` by noise at most, and twice as fast with full lanes: nothing to choose for equal lengths.
+/// `tape-sha256` is a few percent behind `sha2` for one or two messages and twice as fast with full lanes: nothing worth a choice
+/// for equal lengths.
 /// For unequal ones, four streams do 2.0 of the lanes' 3.4, so the unit wins when fewer than ten lanes of sixteen have work:
 /// with 15 messages of 4 KiB and one of 1 MiB, sorting and this rule make hashing 7.7 times as fast.
 fn sha256_many(inputs: &[&[u8]], out: &mut [[u8; 32]]) {

@@ -241,7 +241,7 @@ impl Error {
     #[must_use]
     pub fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path: path.to_owned() },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full { path: path.to_owned() },
             _ => Self::Io { what, path: path.to_owned(), source },
         }
     }

@@ -3,7 +3,7 @@
 //! Keys are hashes, hence evenly spread: a guess in the directory of pages is off by a few, and a guess in the page too. A page
 //! is checked when it is first touched, so opening a table costs nothing and a damaged one is never believed: [`BadPage`] means
 //! "build me again from the packs".
-//! Two kinds: a pack's own (`N.idx`), and the merged view of many packs. Format: docs/formats/index.md.
+//! Two kinds: a pack's own (`N.idx`), and the merged view of many packs. Format: docs/formats/pack-index.md.
 
 use crate::disk::Map;
 use crate::pack::{Entry, Key, Place};

@@ -2,7 +2,7 @@
 //!
 //! Made when more than eight sealed packs are uncovered. A new one swallows the ones that are not larger than it, so every entry
 //! is written again some log2(packs) times and no more. All of it is disposable: without it lookups probe each pack and are
-//! right all the same. Format: docs/formats/index.md §5.
+//! right all the same. Format: docs/formats/pack-index.md §5.
 
 use crate::disk::Disk;
 use crate::index::{BadPage, MergedEntry, MergedIndex};

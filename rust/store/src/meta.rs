@@ -72,6 +72,7 @@ pub(crate) enum Op {
     PinSet(Pin),
     PinRemoved(Cid),
     PackNext { pack: u32 },
+    BlocksDamaged { pack: u32, offsets: Vec<u64> },
 }
 
 impl Op {
@@ -100,15 +101,10 @@ impl Op {
             }
             Self::BlocksDead { pack, block_bytes, offsets } => {
                 out.push(5);
-                for value in [u64::from(*pack), *block_bytes, offsets.len() as u64] {
+                for value in [u64::from(*pack), *block_bytes] {
                     varint::write(value, out);
                 }
-                // Ascending, so that each is a small step from the one before.
-                let mut last = 0;
-                for offset in offsets {
-                    varint::write(offset.saturating_sub(last), out);
-                    last = *offset;
-                }
+                write_offsets(offsets, out);
             }
             Self::PinSet(pin) => {
                 out.push(6);
@@ -130,7 +126,22 @@ impl Op {
                 out.push(8);
                 varint::write(u64::from(*pack), out);
             }
+            Self::BlocksDamaged { pack, offsets } => {
+                out.push(9);
+                varint::write(u64::from(*pack), out);
+                write_offsets(offsets, out);
+            }
         }
+    }
+}
+
+/// Offsets are ascending, so that each is a small step from the one before.
+fn write_offsets(offsets: &[u64], out: &mut Vec<u8>) {
+    varint::write(offsets.len() as u64, out);
+    let mut last = 0;
+    for offset in offsets {
+        varint::write(offset.saturating_sub(last), out);
+        last = *offset;
     }
 }
 
@@ -172,6 +183,18 @@ impl<'a> Payload<'a> {
         Cid::from_bytes(self.bytes(limits::CID_BYTES_MAX)?).ok()
     }
 
+    fn offsets(&mut self) -> Option<Vec<u64>> {
+        let count = self.number()?;
+        // Grows with the bytes that are really there, one or more for each offset.
+        let mut offsets = Vec::new();
+        let mut last = 0u64;
+        for _ in 0..count {
+            last = last.checked_add(self.number()?)?;
+            offsets.push(last);
+        }
+        Some(offsets)
+    }
+
     fn op(&mut self) -> Option<Op> {
         Some(match self.byte()? {
             1 => Op::PackOpened { pack: self.pack()? },
@@ -184,17 +207,7 @@ impl<'a> Payload<'a> {
             },
             3 => Op::PackSealed { pack: self.pack()?, length: self.number()?, entries: self.number()?, block_bytes: self.number()? },
             4 => Op::PackRetired { pack: self.pack()? },
-            5 => {
-                let (pack, block_bytes, count) = (self.pack()?, self.number()?, self.number()?);
-                // Grows with the bytes that are really there, one or more for each offset.
-                let mut offsets = Vec::new();
-                let mut last = 0u64;
-                for _ in 0..count {
-                    last = last.checked_add(self.number()?)?;
-                    offsets.push(last);
-                }
-                Op::BlocksDead { pack, block_bytes, offsets }
-            }
+            5 => Op::BlocksDead { pack: self.pack()?, block_bytes: self.number()?, offsets: self.offsets()? },
             6 => {
                 let cid = self.cid()?;
                 let kind = match self.byte()? {
@@ -211,6 +224,7 @@ impl<'a> Payload<'a> {
             }
             7 => Op::PinRemoved(self.cid()?),
             8 => Op::PackNext { pack: self.pack()? },
+            9 => Op::BlocksDamaged { pack: self.pack()?, offsets: self.offsets()? },
             _ => return None,
         })
     }
@@ -238,6 +252,8 @@ pub(crate) struct PackRecord {
     /// Offsets of the sections of dead blocks.
     pub dead: HashSet<u64>,
     pub dead_bytes: u64,
+    /// Offsets of the sections of blocks that were found damaged, and are not dead.
+    pub damaged: HashSet<u64>,
 }
 
 /// §5: everything the journal says, after its last record.
@@ -277,8 +293,14 @@ impl Contents {
             }
             Op::BlocksDead { pack, block_bytes, offsets } => {
                 if let Some(record) = self.packs.get_mut(pack) {
+                    record.damaged.retain(|offset| offsets.binary_search(offset).is_err());
                     record.dead.extend(offsets);
                     record.dead_bytes = record.dead_bytes.saturating_add(*block_bytes);
+                }
+            }
+            Op::BlocksDamaged { pack, offsets } => {
+                if let Some(record) = self.packs.get_mut(pack) {
+                    record.damaged.extend(offsets.iter().filter(|offset| !record.dead.contains(offset)));
                 }
             }
             Op::PinSet(pin) => {
@@ -289,6 +311,17 @@ impl Contents {
             }
             Op::PackNext { pack } => self.pack_next = self.pack_next.max(*pack),
         }
+    }
+
+    /// Length of the snapshot, but for the heads of records.
+    fn live_bytes(&self) -> u64 {
+        let mut one = Vec::new();
+        let size = |op: Op| {
+            one.clear();
+            op.write(&mut one);
+            one.len() as u64
+        };
+        self.snapshot().into_iter().map(size).sum()
     }
 
     /// §7: the fewest changes that lead from nothing to here.
@@ -306,6 +339,11 @@ impl Contents {
                 let mut offsets: Vec<u64> = record.dead.iter().copied().collect();
                 offsets.sort_unstable();
                 ops.push(Op::BlocksDead { pack, block_bytes: record.dead_bytes, offsets });
+            }
+            if !record.damaged.is_empty() {
+                let mut offsets: Vec<u64> = record.damaged.iter().copied().collect();
+                offsets.sort_unstable();
+                ops.push(Op::BlocksDamaged { pack, offsets });
             }
         }
         ops.extend(self.retired.iter().map(|&pack| Op::PackRetired { pack }));
@@ -339,7 +377,7 @@ fn record_at(bytes: &[u8], at: usize) -> Option<(&[u8], Check)> {
     let head = bytes.get(at..at.checked_add(RECORD_HEADER_BYTES)?)?;
     let (length, sum) = head.split_first_chunk::<4>()?;
     let length = u32::from_le_bytes(*length) as usize;
-    if length > RECORD_BYTES_MAX {
+    if length == 0 || length > RECORD_BYTES_MAX {
         return None;
     }
     let start = at + RECORD_HEADER_BYTES;
@@ -402,7 +440,7 @@ fn resume(bytes: &[u8], bad: usize, chain: Check) -> Option<(usize, Check)> {
     }
     for at in bad + 1..bytes.len() {
         let Some((payload, stored)) = record_at(bytes, at) else { continue };
-        if payload.is_empty() || !matches!(payload.first(), Some(1..=8)) {
+        if !matches!(payload.first(), Some(1..=9)) {
             continue;
         }
         if let Some(good) = chains.iter().find(|chain| check(&[*chain, payload]) == stored) {
@@ -411,7 +449,6 @@ fn resume(bytes: &[u8], bad: usize, chain: Check) -> Option<(usize, Check)> {
         // Or any two records of which the second follows on from the first.
         let next = at + RECORD_HEADER_BYTES + payload.len();
         if let Some((payload, sum)) = record_at(bytes, next)
-            && !payload.is_empty()
             && check(&[&stored, payload]) == sum
         {
             return Some((next, stored));
@@ -560,12 +597,13 @@ impl Journal {
     /// Reads what others have written since. One `stat` when that is nothing.
     pub fn refresh(&mut self, disk: &dyn Disk, writable: bool) -> Result<News> {
         let now = disk.identity(&self.path).map_err(|e| Error::io("reading", &self.path, e))?;
-        if !now.is_same_file(&self.identity) {
+        // Shorter than what was read: put back from somewhere, in place.
+        if !now.is_same_file(&self.identity) || now.bytes < self.end {
             let (journal, contents) = Self::open(disk, &self.path, writable, false)?;
             *self = journal;
             return Ok(News::All(contents));
         }
-        if now.bytes <= self.end {
+        if now.bytes == self.end {
             self.torn = 0;
             return Ok(News::Nothing);
         }
@@ -636,6 +674,11 @@ impl Journal {
         if self.end < self.compact_at {
             return Ok(());
         }
+        let live = contents.live_bytes();
+        if self.end < live.saturating_mul(2) {
+            self.compact_at = live.saturating_mul(2).max(COMPACT_BYTES_MIN);
+            return Ok(());
+        }
         let compacted = self.compact(disk, contents);
         if compacted.is_err() {
             // Not at every commit again: a full disk may stay full.
@@ -672,6 +715,7 @@ mod tests {
         vec![
             Op::PackOpened { pack: 1 },
             Op::PackCommitted { pack: 1, length: 1 << 39, entries: 7, block_bytes: 9, log_check: [3; 8] },
+            Op::BlocksDamaged { pack: 1, offsets: vec![26, 27, 1 << 38] },
             Op::BlocksDead { pack: 1, block_bytes: 5, offsets: vec![26, 1000, 1 << 38] },
             Op::PinSet(Pin { cid: cid(1), kind: PinKind::Recursive, name: Some("naïve".into()) }),
             Op::PinSet(Pin { cid: cid(2), kind: PinKind::Direct, name: None }),
@@ -755,6 +799,48 @@ mod tests {
                 Err(e) => panic!("{e}"),
             }
         }
+    }
+
+    #[test]
+    fn a_journal_is_rewritten_when_most_of_it_is_past_and_only_then() {
+        let (disk, path) = journal();
+        let (mut journal, mut contents) = Journal::open(&disk, &path, true, false).unwrap();
+        let mut reader = Journal::open(&disk, &path, false, false).unwrap();
+        let named = |n: u32, name: &str| {
+            Op::PinSet(Pin { cid: cid((n % 200).to_le_bytes()[0]), kind: PinKind::Direct, name: Some(name.repeat(255)) })
+        };
+        let add = |journal: &mut Journal, contents: &mut Contents, ops: &[Op]| {
+            journal.append(ops).map_err(|(e, _)| e).unwrap();
+            ops.iter().for_each(|op| contents.apply(op));
+            journal.compact_if_large(&disk, contents).map_err(|(e, _)| e).unwrap();
+        };
+        for n in 0..300u32 {
+            let ops: Vec<Op> = (0..100).map(|i| named(n * 100 + i, "x")).collect();
+            add(&mut journal, &mut contents, &ops);
+            assert!(journal.end < COMPACT_BYTES_MIN + 100_000, "grew to {} bytes", journal.end);
+        }
+        // Some 9 MB went in, 60 kB of it live: rewritten twice.
+        assert_eq!(journal.generation, 3);
+        match reader.0.refresh(&disk, false).unwrap() {
+            News::All(read) => assert_eq!(read, contents),
+            News::Nothing | News::More(_) => panic!("the reader did not notice the new file"),
+        }
+        // All of it live: not rewritten, not even by those who open it anew.
+        let many = |n: u32| Pin {
+            cid: shoal_core::hash::cid_v1(shoal_core::hash::Hash::Blake3, 0x55, &n.to_le_bytes()).unwrap(),
+            kind: PinKind::Direct,
+            name: Some("y".repeat(250)),
+        };
+        for n in 0..60u32 {
+            let ops: Vec<Op> = (0..500).map(|i| Op::PinSet(many(n * 500 + i))).collect();
+            add(&mut journal, &mut contents, &ops);
+        }
+        let generation = journal.generation;
+        assert!(generation <= 4, "{generation}");
+        let (mut journal, mut contents) = Journal::open(&disk, &path, true, false).unwrap();
+        assert!(journal.end > 8_000_000);
+        add(&mut journal, &mut contents, &[Op::PackNext { pack: 10 }]);
+        assert_eq!(journal.generation, generation);
     }
 
     #[test]

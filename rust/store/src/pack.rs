@@ -310,6 +310,13 @@ impl Active {
         let bytes = self.file.identity().map_err(|e| Error::io("reading", &path, e))?.bytes;
         self.readable = if bytes < record.length { bytes } else { u64::MAX };
         self.roll_back();
+        if record.length < self.committed || record.entries < self.committed_entries as u64 {
+            // The journal was put back to an earlier state: begin again.
+            self.committed_entries = 0;
+            (self.committed, self.committed_block_bytes) = (HEADER_BYTES, 0);
+            self.log = Some(LogEnd::start(self.id));
+            self.roll_back();
+        }
         if !self.catch_up_from_log(disk, paths, record) {
             self.roll_back();
             self.log = None;

@@ -96,8 +96,10 @@ fn create(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
     let failed = |what| move |e| Error::io(what, path, e);
     match disk.list(path) {
         Ok(names) => {
-            // What an interrupted making leaves, and nothing else.
-            let is_ours = |name: &String| matches!(name.as_str(), "lock" | "packs" | "index" | "meta" | "meta.new" | "SHOAL.new");
+            // What an interrupted making leaves, or settings made before; nothing else.
+            let is_ours = |name: &String| {
+                matches!(name.as_str(), "lock" | "packs" | "index" | "meta" | "meta.new" | "SHOAL.new" | "config.toml" | "keys")
+            };
             if let Some(name) = names.iter().find(|name| !is_ours(name)) {
                 let place = path.display();
                 return Err(Error::Format(format!("{place} is not a store, and not empty (it has {name:?}): choose another folder")));
@@ -223,6 +225,10 @@ fn tidy(inner: &Inner) -> Result<Vec<u32>> {
 
 /// Looks at what the open pack has after its last commit.
 fn recover_tail(inner: &Inner, report: &mut RecoveryReport) -> Result<()> {
+    // What an earlier attempt took in, and could not commit, is found again.
+    if let Some(active) = &mut inner.state_mut().active {
+        active.roll_back();
+    }
     let Some((pack, file, committed)) = inner.state().active.as_ref().map(|active| (active.id, Arc::clone(&active.file), active.committed))
     else {
         return Ok(());

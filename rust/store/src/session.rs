@@ -13,7 +13,7 @@ use crate::pack::{Active, Entry, HEADER, Key, LogEnd, Place, Sealed, key, write_
 use crate::store::{BadIndex, Found, Inner, State, locked};
 use shoal_core::Cid;
 use shoal_core::limits::BLOCK_BYTES_MAX;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::IoSlice;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -174,7 +174,12 @@ impl Inner {
 
     /// Whether the block has a copy that is to stay.
     fn is_kept(state: &State, pending: &Pending, key: &Key) -> std::result::Result<bool, BadIndex> {
-        state.find(key, false, &mut |found| !pending.ignores(found))
+        state.find(key, false, &mut |found| !pending.ignores(found) && !state.is_damaged(found))
+    }
+
+    /// Whether any block is known to be damaged, so that putting may heal.
+    fn knows_damage(&self) -> bool {
+        self.state().has_damaged || !self.pending().damaged.is_empty()
     }
 
     fn pending(&self) -> std::sync::RwLockReadGuard<'_, Pending> {
@@ -534,7 +539,8 @@ impl Fresh {
 /// What a session will do at its commit, besides keeping blocks.
 #[derive(Default)]
 struct Work {
-    pins: Vec<Op>,
+    /// Pins and marks.
+    others: Vec<Op>,
     dead: Vec<Found>,
     retired: Vec<u32>,
 }
@@ -545,7 +551,7 @@ impl Work {
         for found in &self.dead {
             by_pack.entry(found.pack).or_default().push(found.place);
         }
-        let mut ops = self.pins.clone();
+        let mut ops = self.others.clone();
         for (pack, mut places) in by_pack {
             places.sort_unstable();
             ops.push(Op::BlocksDead {
@@ -606,9 +612,56 @@ impl Session {
     }
 
     /// Stores many blocks, with one write. Trusts the caller that the data match the CIDs.
+    ///
+    /// A block whose copies were all found damaged is new: it is stored once more, and the damaged copies go with the commit.
     pub fn put_many(&self, blocks: &[(&Cid, &[u8])]) -> Result<PutCount> {
         self.check()?;
-        self.inner.put_many(blocks)
+        let count = self.inner.put_many(blocks)?;
+        if count.new_blocks > 0 && self.inner.knows_damage() {
+            self.discard_damaged(blocks)?;
+        }
+        Ok(count)
+    }
+
+    /// Deletes the damaged copies of blocks that have a sound one now.
+    fn discard_damaged(&self, blocks: &[(&Cid, &[u8])]) -> Result<()> {
+        for key in blocks.iter().filter_map(|(cid, _)| key(cid)) {
+            let damaged = self.inner.look_up(|state| {
+                let mut damaged = Vec::new();
+                let pending = self.inner.pending();
+                state.find(&key, false, &mut |found| {
+                    if state.is_damaged(found) || pending.damaged.contains(&found) {
+                        damaged.push(found);
+                    }
+                    false
+                })?;
+                Ok(damaged)
+            })?;
+            self.delete_copies(damaged);
+        }
+        Ok(())
+    }
+
+    /// Deletes copies of a block, at the commit, that no session is deleting yet: how many.
+    fn delete_copies(&self, copies: Vec<Found>) -> u64 {
+        let mut pending = self.inner.pending_mut();
+        let mut work = locked(&self.work);
+        let before = work.dead.len();
+        work.dead.extend(copies.into_iter().filter(|found| pending.dead.insert(*found)));
+        (work.dead.len() - before) as u64
+    }
+
+    /// Notes, at the commit, that these copies are damaged, by pack and offset: then putting the blocks again stores them again,
+    /// in whichever process. Until then they are read as before, after other copies.
+    pub fn mark_damaged(&self, copies: &[(u32, u64)]) -> Result<()> {
+        self.check()?;
+        let mut by_pack: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
+        for (pack, offset) in copies {
+            by_pack.entry(*pack).or_default().insert(*offset);
+        }
+        let ops = by_pack.into_iter().map(|(pack, offsets)| Op::BlocksDamaged { pack, offsets: offsets.into_iter().collect() });
+        locked(&self.work).others.extend(ops);
+        Ok(())
     }
 
     /// A block, committed or not, checked against its hash. Those not committed yet come as copies.
@@ -664,7 +717,7 @@ impl Session {
         if pin.name.as_ref().is_some_and(|name| name.len() > PIN_NAME_BYTES_MAX) {
             return Err(Error::Format(format!("the name of a pin is longer than {PIN_NAME_BYTES_MAX} bytes")));
         }
-        locked(&self.work).pins.push(Op::PinSet(pin));
+        locked(&self.work).others.push(Op::PinSet(pin));
         Ok(())
     }
 
@@ -672,14 +725,14 @@ impl Session {
     pub fn unpin(&self, cid: &Cid) -> Result<bool> {
         self.check()?;
         let mut work = locked(&self.work);
-        let latest = work.pins.iter().rev().find_map(|op| match op {
+        let latest = work.others.iter().rev().find_map(|op| match op {
             Op::PinSet(pin) if pin.cid == *cid => Some(true),
             Op::PinRemoved(removed) if removed == cid => Some(false),
             _ => None,
         });
         let is_pinned = latest.unwrap_or_else(|| self.inner.state().contents.pins.contains_key(cid));
         if is_pinned {
-            work.pins.push(Op::PinRemoved(cid.clone()));
+            work.others.push(Op::PinRemoved(cid.clone()));
         }
         Ok(is_pinned)
     }
@@ -700,11 +753,7 @@ impl Session {
                 })?;
                 Ok(copies)
             })?;
-            let mut pending = self.inner.pending_mut();
-            let mut work = locked(&self.work);
-            let before = work.dead.len();
-            work.dead.extend(copies.into_iter().filter(|found| pending.dead.insert(*found)));
-            count += u64::from(work.dead.len() > before);
+            count += u64::from(self.delete_copies(copies) > 0);
         }
         if count > 0 {
             // Puts that looked before must look again.
@@ -739,15 +788,8 @@ impl Session {
         let mut count = 0;
         for (pack, offsets) in by_pack {
             let places = self.inner.look_up(|state| state.places(pack, false))?;
-            let mut pending = self.inner.pending_mut();
-            let mut work = locked(&self.work);
-            for place in places.unwrap_or_default().into_iter().filter(|place| offsets.contains(&place.offset())) {
-                let found = Found { pack, place };
-                if pending.dead.insert(found) {
-                    work.dead.push(found);
-                    count += 1;
-                }
-            }
+            let places = places.unwrap_or_default().into_iter().filter(|place| offsets.contains(&place.offset()));
+            count += self.delete_copies(places.map(|place| Found { pack, place }).collect());
         }
         if count > 0 {
             self.inner.state_mut().version += 1;
@@ -765,7 +807,7 @@ impl Session {
         } else {
             // It may be tried again.
             let mut work = locked(&self.work);
-            done.pins.append(&mut work.pins);
+            done.others.append(&mut work.others);
             done.dead.append(&mut work.dead);
             done.retired.append(&mut work.retired);
             *work = done;

@@ -132,7 +132,10 @@ pub(crate) struct State {
     /// The sealed packs that no merged index covers, newest first.
     pub uncovered: Vec<Arc<Sealed>>,
     pub missing: Vec<u32>,
+    /// Whether the packs are as `contents` says. Not so after a failed refresh, which is then done again.
+    pub is_reconciled: bool,
     pub has_dead: bool,
+    pub has_damaged: bool,
     /// Grows whenever what a put has looked up may no longer hold.
     pub version: u64,
 }
@@ -144,6 +147,16 @@ impl State {
 
     fn is_live(&self, found: Found) -> bool {
         !self.has_dead || !self.contents.packs.get(&found.pack).is_some_and(|record| record.dead.contains(&found.place.offset()))
+    }
+
+    fn note_marks(&mut self) {
+        self.has_dead = self.contents.packs.values().any(|record| !record.dead.is_empty());
+        self.has_damaged = self.contents.packs.values().any(|record| !record.damaged.is_empty());
+    }
+
+    /// Whether the journal says that this copy is damaged.
+    pub fn is_damaged(&self, found: Found) -> bool {
+        self.has_damaged && self.contents.packs.get(&found.pack).is_some_and(|record| record.damaged.contains(&found.place.offset()))
     }
 
     /// Every live copy of a block, until `each` says to stop. Whether it said so.
@@ -220,7 +233,7 @@ impl State {
         for op in ops {
             self.contents.apply(op);
         }
-        self.has_dead = self.contents.packs.values().any(|record| !record.dead.is_empty());
+        self.note_marks();
     }
 
     /// Works out again which packs are not covered.
@@ -382,6 +395,7 @@ impl Inner {
 
     /// Makes the state say what the journal says. Packs that are open already stay open.
     pub fn reconcile(&self, state: &mut State) -> Result<()> {
+        state.is_reconciled = false;
         let active_id = state.contents.packs.iter().rev().find(|(_, record)| !record.is_sealed).map(|(id, _)| *id);
         let contents = &state.contents;
         state.missing.clear();
@@ -423,9 +437,10 @@ impl Inner {
                 active.catch_up(&*self.disk, &self.paths, record)?;
             }
         }
-        state.has_dead = state.contents.packs.values().any(|record| !record.dead.is_empty());
+        state.note_marks();
         state.arrange();
         self.load_merged(state);
+        state.is_reconciled = true;
         Ok(())
     }
 
@@ -451,7 +466,8 @@ impl Inner {
             let news = journal.refresh(&*self.disk, !self.options.read_only)?;
             let mut state = self.state_mut();
             match news {
-                News::Nothing => break,
+                News::Nothing if state.is_reconciled => break,
+                News::Nothing => {}
                 News::More(ops) => state.apply(&ops),
                 News::All(contents) => state.contents = contents,
             }
@@ -592,7 +608,8 @@ impl Store {
         &self.0.root
     }
 
-    /// Whether the block is here. Does not read it. Blocks of identity CIDs always are.
+    /// Whether the block is here. Does not read it, so a damaged one counts; and a CID with the digest of a block that is here
+    /// under another hash counts too (pack.md §4.2). Blocks of identity CIDs always are here.
     pub fn has(&self, cid: &Cid) -> Result<bool> {
         Ok(self.0.has(cid, true)? || (self.0.refresh()? && self.0.has(cid, true)?))
     }

@@ -119,6 +119,25 @@ fn an_archive_cut_anywhere_is_refused_and_nothing_of_it_is_kept() {
 }
 
 #[test]
+fn a_version_2_without_an_index_is_taken_and_one_cut_between_sections_is_not() {
+    let blocks = a_dag();
+    let data = archive(&[], &blocks);
+    let car = [v2::Header::new(data.len() as u64, false).encode().to_vec(), data.clone()].concat();
+    let (_disk, store) = new_store();
+    assert_eq!(imported(&store, &car, &LOOSE).unwrap().blocks, blocks.len() as u64);
+    let last = v1::section_bytes(&blocks[6].0, blocks[6].1.len());
+    let (_disk, store) = new_store();
+    let result = imported(&store, &car[..car.len() - last], &LOOSE);
+    assert!(matches!(result, Err(Error::Archive(CarError::Truncated))) && is_as_before(&store));
+    // Room between header and data, and anything behind them.
+    let mut header = v2::Header::new(data.len() as u64, false);
+    header.data_offset += 1000;
+    header.index_offset = header.data_end() + 10;
+    let car = [header.encode().to_vec(), vec![9; 1000], data, vec![8; 70_000]].concat();
+    assert_eq!(import_car(&store, &mut Dribble(&car, 0), &LOOSE, &operation()).unwrap().blocks, blocks.len() as u64);
+}
+
+#[test]
 fn a_lying_block_is_named_and_nothing_is_kept() {
     let blocks = a_dag();
     for at in 0..blocks.len() {

@@ -230,29 +230,50 @@ fn a_damaged_leaf_is_left_where_it_is_and_the_rest_of_its_pack_is_saved() {
     assert!(mixed.dead.iter().all(|(cid, _)| !fresh.has(cid).unwrap()));
 }
 
+/// A copy of a store in memory on the real disk, where maps are of files that go away.
+fn on_real_disk(disk: &MemoryDisk) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for sub in ["", "packs", "index"] {
+        std::fs::create_dir_all(folder.path().join(sub)).unwrap();
+        let inside = if sub.is_empty() { "/store".to_owned() } else { format!("/store/{sub}") };
+        for name in disk.list(Path::new(&inside)).unwrap() {
+            if disk.open(&Path::new(&inside).join(&name), false).is_ok() {
+                let mut file = std::fs::File::create(folder.path().join(sub).join(&name)).unwrap();
+                std::io::Write::write_all(&mut file, &dags::content(disk, &format!("{inside}/{name}"))).unwrap();
+            }
+        }
+    }
+    folder
+}
+
 #[test]
 fn readers_read_on_while_packs_go() {
     let mixed = mixed();
-    let options = options();
+    let folder = on_real_disk(&mixed.disk);
+    let open = |read_only| Store::open_path(folder.path(), Options { read_only, ..options() }).unwrap();
+    // What a reader holds when its pack goes.
+    let early = open(true);
+    let held: Vec<_> = mixed.live.iter().map(|(cid, _)| early.block(cid).unwrap()).collect();
+    assert!(held.iter().all(shoal_store::Block::is_mapped));
     let is_over = AtomicBool::new(false);
     let rounds = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut store = dags::open(&mixed.disk, &Options { read_only: true, ..options.clone() });
+                    let mut store = open(true);
                     let mut rounds = 0;
                     while !is_over.load(Ordering::Relaxed) || rounds < 3 {
                         check(&store, &mixed);
                         rounds += 1;
                         if rounds % 5 == 0 {
-                            store = dags::open(&mixed.disk, &Options { read_only: true, ..options.clone() });
+                            store = open(true);
                         }
                     }
                     rounds
                 })
             })
             .collect();
-        let writer = dags::open(&mixed.disk, &options);
+        let writer = open(false);
         for n in 0..20u64 {
             put_all(&writer, &(0..10).map(|i| raw(Hash::Blake3, &painted(1000 + n * 10 + i, 900))).collect::<Vec<_>>());
             gc(&writer);
@@ -261,6 +282,8 @@ fn readers_read_on_while_packs_go() {
         readers.into_iter().map(|reader| reader.join().unwrap()).sum::<u32>()
     });
     assert!(rounds >= 6);
+    check(&early, &mixed);
+    assert!(held.iter().zip(&mixed.live).all(|(block, (_, data))| **block == **data));
 }
 
 #[test]

@@ -322,6 +322,32 @@ fn discarding_a_damaged_copy_lets_a_new_one_in() {
     check_all(&open(&disk, &options(3000)), &first);
 }
 
+#[test]
+fn putting_a_block_whose_copy_is_marked_damaged_replaces_it_in_every_process() {
+    let (disk, first, _) = small_store();
+    let path = "/store/packs/00000000.car";
+    let mut bad = content(&disk, path);
+    bad[200] ^= 1;
+    set_content(&disk, path, &bad);
+    let store = open(&disk, &options(3000));
+    let report = shoal_store::verify::verify(&store, &shoal_store::Operation::default()).unwrap();
+    assert_eq!(report.damaged.len(), 1);
+    let blocks = store.stat().unwrap().blocks;
+    // Elsewhere, by someone who puts everything again.
+    let other = open(&disk, &options(3000));
+    let session = other.write().unwrap();
+    let all: Vec<(&Cid, &[u8])> = first.iter().map(|(cid, data)| (cid, data.as_slice())).collect();
+    assert_eq!(session.put_many(&all).unwrap().new_blocks, 1);
+    session.commit().unwrap();
+    for store in [&store, &other, &open(&disk, &options(3000))] {
+        check_all(store, &first);
+        assert!(shoal_store::verify::verify(store, &shoal_store::Operation::default()).unwrap().is_sound());
+        assert_eq!(store.stat().unwrap().blocks, blocks, "the damaged copy is gone");
+    }
+    let session = other.write().unwrap();
+    assert_eq!(session.put_many(&all).unwrap().new_blocks, 0);
+}
+
 /// The work that the failing disk interrupts: three commits, over seals, pins, deletions and a retired pack. After each
 /// commit that was acknowledged, `acknowledged` is called with its number.
 fn work(store: &Store, acknowledged: &mut dyn FnMut(u64)) -> Result<(), Error> {
@@ -497,6 +523,109 @@ fn a_power_cut_between_any_two_operations_leaves_before_or_after() {
             break;
         }
         n += 1;
+    }
+}
+
+/// A disk as a writer left it that died in the middle of a session: with a tail in the open pack, or with a pack that the journal
+/// does not know, or without its journal.
+fn left_behind(which: usize) -> (MemoryDisk, Blocks) {
+    let disk = memory();
+    let store = open(&disk, &options(2500));
+    let mut blocks = if which == 1 { Blocks::new() } else { put_all(&store, 0..8, 500) };
+    let session = store.write().unwrap();
+    for n in 10..13 {
+        let (cid, data) = painted(n, 500);
+        session.put(&cid, &data).unwrap();
+        blocks.insert(cid, data);
+    }
+    let left = disk.copied();
+    if which == 2 {
+        left.remove(Path::new("/store/meta")).unwrap();
+    }
+    (left, blocks)
+}
+
+#[test]
+fn recovery_can_fail_at_any_operation_and_be_done_again() {
+    for which in 0..3 {
+        for fault in [Fault::Once(ENOSPC), Fault::Lasting(ENOSPC), Fault::Torn(EIO), Fault::LostSync, Fault::Open(24), Fault::Open(EIO)] {
+            let mut n = 0;
+            loop {
+                let (below, blocks) = left_behind(which);
+                let options = Options { rebuild_meta: true, ..options(2500) };
+                let disk = FaultyDisk::new(Arc::new(below.clone()));
+                disk.fail_at(n, fault);
+                let what = format!("{fault:?} at {n}, left behind {which}");
+                let check = |store: &Store| {
+                    check_all(store, &blocks);
+                    let entries: Vec<Cid> = store.entries().unwrap().map(|entry| entry.unwrap().cid).collect();
+                    assert_eq!((entries.len(), store.stat().unwrap().blocks), (blocks.len(), blocks.len() as u64), "{what}");
+                };
+                if let Ok(store) = Store::open(Arc::new(disk.clone()), Path::new(STORE), options.clone()) {
+                    drop(store.write());
+                    disk.heal();
+                    // Once more, by the same one.
+                    match store.write() {
+                        Ok(session) => {
+                            drop(session);
+                            check(&store);
+                        }
+                        Err(Error::Poisoned) => {}
+                        Err(e) => panic!("{what}: {e}"),
+                    }
+                }
+                disk.heal();
+                let store = open(&below.copied(), &options);
+                drop(store.write().unwrap());
+                check(&store);
+                if !disk.has_failed() {
+                    break;
+                }
+                n += 1;
+            }
+            assert!(n > 2, "{fault:?}, left behind {which}: only {n} operations");
+        }
+    }
+}
+
+#[test]
+fn a_reader_whose_refresh_fails_catches_up_at_the_next() {
+    let mut n = 0;
+    loop {
+        let below = memory();
+        let writer = open(&below, &options(2500));
+        let mut blocks = put_all(&writer, 0..3, 500);
+        let disk = FaultyDisk::new(Arc::new(below.clone()));
+        let reader = Store::open(Arc::new(disk.clone()), Path::new(STORE), Options { read_only: true, ..options(2500) }).unwrap();
+        blocks.extend(put_all(&writer, 3..30, 500));
+        // Too many open files, say.
+        disk.fail_at(n, Fault::Open(24));
+        let _ = reader.refresh();
+        let has_failed = disk.has_failed();
+        disk.heal();
+        check_all(&reader, &blocks);
+        assert_eq!(reader.stat().unwrap().packs_missing, []);
+        if !has_failed {
+            break;
+        }
+        n += 1;
+    }
+    assert!(n > 5);
+}
+
+#[test]
+fn a_journal_put_back_in_place_is_read_anew() {
+    let disk = memory();
+    let store = open(&disk, &options(1 << 20));
+    let first = put_all(&store, 0..3, 100);
+    let old = content(&disk, "/store/meta");
+    let last = put_all(&store, 3..6, 100);
+    set_content(&disk, "/store/meta", &old);
+    put_all(&store, 6..9, 100);
+    for store in [&store, &open(&disk, &options(1 << 20))] {
+        check_all(store, &first);
+        check_all(store, &last);
+        assert_eq!(store.stat().unwrap().blocks, 9);
     }
 }
 

@@ -400,6 +400,11 @@ fn there_is_no_store_where_none_was_made() {
     let Err(Error::Format(text)) = Store::open_path(folder.path(), Options::default()) else { panic!("took a folder of photographs") };
     assert!(text.contains("holiday.jpg"), "{text}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    // But settings may come before the first block.
+    let settled = folder.path().join("settled");
+    std::fs::create_dir(&settled).unwrap();
+    std::fs::File::create(settled.join("config.toml")).unwrap();
+    Store::open_path(&settled, Options::default()).unwrap();
 }
 
 #[test]

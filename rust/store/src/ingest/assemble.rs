@@ -33,6 +33,7 @@ struct Level {
     /// Path from its source's name on, with a slash at its end; empty for the wrapping directory.
     prefix: Vec<u8>,
     builder: DirectoryBuilder,
+    /// Entries on the disk, those left out for being empty too: what held them is not empty itself (as Kubo sees it).
     entries: u64,
     bytes: u64,
     files: u64,
@@ -155,7 +156,11 @@ impl<'a, 'f> Assembler<'a, 'f> {
                 self.put_blocks()?;
                 self.entry(Finished { name, child, kind: EntryKind::Symlink, bytes: 0, files: 0 })
             }
-            Item::Entry { name, child, kind } => {
+            Item::Entry { mut name, child, kind } => {
+                // Content without a name, wrapped: called by its CID, as Kubo does.
+                if name.is_empty() && !self.levels.is_empty() {
+                    name = child.cid.to_string().into_bytes();
+                }
                 let bytes = child.file_bytes;
                 self.entry(Finished { name, child, kind, bytes, files: 1 })
             }
@@ -166,6 +171,9 @@ impl<'a, 'f> Assembler<'a, 'f> {
         let Some(level) = self.levels.pop() else { return Ok(()) };
         let is_root = self.levels.is_empty();
         if level.entries == 0 && !self.options.empty_directories && !is_root {
+            if let Some(parent) = self.levels.last_mut() {
+                parent.entries += 1;
+            }
             return Ok(());
         }
         let child = level.builder.finish(&mut self.blocks).map_err(|e| Error::entry(&level.prefix, b"", e))?;

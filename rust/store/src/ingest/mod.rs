@@ -150,13 +150,16 @@ impl Sink {
     }
 
     /// Pins the roots and makes everything durable.
-    fn finish(self, roots: Vec<Added>, options: &AddOptions) -> Result<AddReport> {
+    fn finish(self, store: &Store, roots: Vec<Added>, options: &AddOptions) -> Result<AddReport> {
         match self {
             Self::HashOnly => Ok(AddReport { roots, new_blocks: 0, new_bytes: 0 }),
             Self::Store { session, new_blocks, new_bytes } => {
                 if options.pin {
                     for root in &roots {
-                        session.pin(Pin { cid: root.cid.clone(), kind: PinKind::Recursive, name: options.pin_name.clone() })?;
+                        // What was added before under a name keeps it.
+                        let old_name = || store.pin(&root.cid).map(|pin| pin.and_then(|pin| pin.name));
+                        let name = options.pin_name.clone().map_or_else(old_name, |name| Ok(Some(name)))?;
+                        session.pin(Pin { cid: root.cid.clone(), kind: PinKind::Recursive, name })?;
                     }
                 }
                 session.commit()?;
@@ -236,5 +239,5 @@ where
         Assembler::new(options, &sink, &queue, on_entry, wrap).run(receiver)
     })?;
     operation.check()?;
-    sink.finish(roots, options)
+    sink.finish(store, roots, options)
 }

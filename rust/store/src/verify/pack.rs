@@ -124,10 +124,24 @@ pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: 
     let mut findings = findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     // So that putting these blocks again heals them.
     inner.pending_mut().damaged.extend(findings.copies.iter().map(|copy| copy.found));
+    mark(store, &findings.copies);
     findings.damaged.sort_by_key(|damage| (damage.pack, damage.offset));
     report.damaged = findings.damaged;
     report.damaged_count = findings.count;
     Ok(findings.copies)
+}
+
+/// Notes the bad copies for other processes too, so that putting the blocks there heals them. Where that cannot be (someone else
+/// is writing, the disk is full, the store is open for reading only), reads still find the damage.
+fn mark(store: &Store, copies: &[BadCopy]) {
+    if copies.is_empty() {
+        return;
+    }
+    let places: Vec<(u32, u64)> = copies.iter().map(|copy| (copy.found.pack, copy.found.place.offset())).collect();
+    let _ = store.write().and_then(|session| {
+        session.mark_damaged(&places)?;
+        session.commit()
+    });
 }
 
 fn hash_batches(queue: &Queue<Batch, Undivided>, findings: &Mutex<Findings>, operation: &Operation) {

@@ -102,3 +102,75 @@ impl<L> Stack<L> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::links_of;
+    use shoal_core::cid::codec;
+    use shoal_core::dag::pb;
+    use shoal_core::hash::{Hash, cid_v1};
+    use std::cell::Cell;
+    use std::collections::HashMap;
+
+    struct Blocks {
+        blocks: HashMap<Cid, Vec<u8>>,
+        reads: Cell<usize>,
+    }
+
+    impl Source for Blocks {
+        fn blocks(&self, cids: &[Cid]) -> Vec<Result<Block>> {
+            self.reads.set(self.reads.get() + cids.len());
+            cids.iter().map(|cid| Ok(Block::owned(&self.blocks[cid]))).collect()
+        }
+
+        fn size(&self, cid: &Cid) -> Result<u64> {
+            Ok(self.blocks[cid].len() as u64)
+        }
+    }
+
+    /// A tree: every node has `width` children, each of its own.
+    fn tree(blocks: &mut HashMap<Cid, Vec<u8>>, width: usize, depth: usize, data: &mut u64) -> Cid {
+        let children: Vec<Cid> = (0..if depth == 0 { 0 } else { width }).map(|_| tree(blocks, width, depth - 1, data)).collect();
+        let links: Vec<_> = children.iter().map(|cid| pb::Link { cid: cid.clone(), name: None, dag_bytes: None }).collect();
+        *data += 1;
+        let mut block = Vec::new();
+        pb::encode(&links, Some(&data.to_le_bytes()), false, &mut block);
+        let cid = cid_v1(Hash::Blake3, codec::DAG_PB, &block).unwrap();
+        blocks.insert(cid.clone(), block);
+        cid
+    }
+
+    /// The order in which links are met, and the most links that were kept.
+    fn order(source: &Blocks, root: &Cid, links_max: usize) -> (Vec<Cid>, usize) {
+        let mut stack = Stack::new(links_max, links_of);
+        stack.push(root.clone(), links_of(root, &source.blocks[root]).unwrap()).unwrap();
+        let (mut order, mut most) = (Vec::new(), 0);
+        while let Some(step) = stack.step(source).unwrap() {
+            let link = step.link.clone();
+            order.push(link.clone());
+            let links = links_of(&link, &source.blocks[&link]).unwrap();
+            if !links.is_empty() {
+                stack.push(link, links).unwrap();
+            }
+            most = most.max(stack.links);
+        }
+        assert_eq!(stack.links, 0);
+        (order, most)
+    }
+
+    #[test]
+    fn dropped_links_are_read_again_and_the_order_stays() {
+        let mut blocks = HashMap::new();
+        let root = tree(&mut blocks, 5, 4, &mut 0);
+        let source = Blocks { blocks, reads: Cell::new(0) };
+        let (all, most) = order(&source, &root, usize::MAX);
+        assert_eq!((all.len(), most, source.reads.get()), (5 + 25 + 125 + 625, 20, 0));
+        for links_max in [0, 1, 5, 7, 10, 19] {
+            source.reads.set(0);
+            let (same, most) = order(&source, &root, links_max);
+            assert!(same == all && most <= links_max.max(5), "{links_max}: {most}");
+            assert!(source.reads.get() > 0 && source.reads.get() < all.len(), "{links_max}: {}", source.reads.get());
+        }
+    }
+}

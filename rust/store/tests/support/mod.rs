@@ -71,6 +71,8 @@ pub enum Fault {
     Lasting(i32),
     /// A write writes half, then fails; others fail.
     Torn(i32),
+    /// Opening a file fails with this error, once; only openings are counted.
+    Open(i32),
     /// A sync fails, and what was to be synced is gone from the file as if it had never been written.
     LostSync,
 }
@@ -90,6 +92,10 @@ struct Plan {
 impl Plan {
     /// Counts an operation that changes the disk: the fault, if it is to fail.
     fn next(&self, what: &str, path: &Path) -> Option<Fault> {
+        let is_open = matches!(*self.fault.lock().unwrap(), Some(Fault::Open(_)));
+        if is_open != (what == "open") {
+            return None;
+        }
         let n = self.operations.fetch_add(1, Ordering::SeqCst);
         self.log.lock().unwrap().push(format!("{what} {}", path.display()));
         let fault = (*self.fault.lock().unwrap())?;
@@ -104,7 +110,9 @@ impl Plan {
     fn check(&self, what: &str, path: &Path) -> io::Result<()> {
         match self.next(what, path) {
             None => Ok(()),
-            Some(Fault::Once(code) | Fault::Lasting(code) | Fault::Torn(code)) => Err(io::Error::from_raw_os_error(code)),
+            Some(Fault::Once(code) | Fault::Lasting(code) | Fault::Torn(code) | Fault::Open(code)) => {
+                Err(io::Error::from_raw_os_error(code))
+            }
             Some(Fault::LostSync) => Err(io::Error::from_raw_os_error(EIO)),
         }
     }
@@ -161,6 +169,7 @@ impl FaultyDisk {
 
 impl Disk for FaultyDisk {
     fn open(&self, path: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
+        self.plan.check("open", path)?;
         self.file(path, self.below.open(path, writable)?)
     }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -210,7 +219,7 @@ impl DiskFile for FaultyFile {
                 self.below.write_vectored_at(&[IoSlice::new(&all[..all.len() / 2])], offset)?;
                 Err(io::Error::from_raw_os_error(code))
             }
-            Some(Fault::Once(code) | Fault::Lasting(code)) => Err(io::Error::from_raw_os_error(code)),
+            Some(Fault::Once(code) | Fault::Lasting(code) | Fault::Open(code)) => Err(io::Error::from_raw_os_error(code)),
             Some(Fault::LostSync) => Err(io::Error::from_raw_os_error(EIO)),
         }
     }
@@ -233,7 +242,9 @@ impl DiskFile for FaultyFile {
                 self.below.set_len(synced)?;
                 Err(io::Error::from_raw_os_error(EIO))
             }
-            Some(Fault::Once(code) | Fault::Lasting(code) | Fault::Torn(code)) => Err(io::Error::from_raw_os_error(code)),
+            Some(Fault::Once(code) | Fault::Lasting(code) | Fault::Torn(code) | Fault::Open(code)) => {
+                Err(io::Error::from_raw_os_error(code))
+            }
         }
     }
     fn map(&self, bytes: u64) -> io::Result<Map> {
