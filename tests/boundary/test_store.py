@@ -356,7 +356,9 @@ def test_pins_are_set_listed_and_removed(store, tree):
     added = store.add(tree, pin_name="my tree")
     store.add(tree)
     (pin,) = store.pins.ls()
-    assert (pin.cid, pin.kind, pin.name) == (added.cid, "recursive", "my tree"), "adding it again without a name keeps the name"
+    assert (pin.cid, pin.kind, pin.name) == (added.cid, "recursive", "my tree"), (
+        "adding it again without a name keeps the name"
+    )
     assert store.pin is store.pins
     leaf = store.put(b"leaf", pin=True)
     assert store.pins.ls(kind="direct")[0].cid == leaf
