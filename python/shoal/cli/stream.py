@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
-from typing import IO, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _STDERR = 2
+_READ_BYTES = 1 << 20
+_SLICE_MILLISECONDS = 100
 
 
 def settle_streams() -> None:
@@ -40,9 +46,29 @@ def standard_input() -> BinaryIO:
 
     So a command that adds what it reads takes the writer's place only then, and whoever feeds it may write before.
     """
-    if isinstance(sys.stdin.buffer, io.BufferedReader):
-        sys.stdin.buffer.peek(1)
-    return sys.stdin.buffer
+    stream = io.BufferedReader(_Waiting(sys.stdin.fileno()), _READ_BYTES)
+    stream.peek(1)
+    return stream
+
+
+class _Waiting(io.RawIOBase):
+    """A descriptor that is waited for in slices, between which Ctrl-C is heard.
+
+    Python by itself loses a Ctrl-C that comes just before it blocks: the read would go on until there is something.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        while not self._poll.poll(_SLICE_MILLISECONDS):
+            pass
+        return os.readv(self._descriptor, [buffer])
 
 
 def standard_output() -> int:

@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p shoal-store --example maintenance_speed -- FOLDER MEBIBYTES`: the folder should be in memory. It is made,
 //! takes three times the bytes, and is removed at the end.
+//! `… -- FOLDER ARCHIVE`: takes in this CAR and writes it again, which must give the same bytes.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a tool for the shell")]
 
 use shoal_core::Cid;
@@ -11,10 +12,11 @@ use shoal_core::hash::{Hash, cid_v1, digest_many};
 use shoal_store::archive::{ImportOptions, export_car, import_car};
 use shoal_store::collect::{CollectOptions, collect};
 use shoal_store::verify::verify;
-use shoal_store::walk::{WalkOptions, walk};
+use shoal_store::walk::{RefsOptions, WalkOptions, refs, stat, walk};
 use shoal_store::{Operation, Options, PinKind, Store, pinning};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 const MIB: usize = 1024 * 1024;
@@ -142,11 +144,41 @@ fn measure(folder: &Path, name: &str, hash: Hash, leaves: usize, leaf_bytes: usi
     std::fs::remove_file(&car).unwrap();
 }
 
+/// Imports an archive that somebody else has made, and does all that can be done with it.
+fn measure_archive(folder: &Path, archive: &Path) {
+    let bytes = std::fs::metadata(archive).unwrap().len();
+    let store = Store::open_path(&folder.join("one"), Options::default()).unwrap();
+    let operation = Operation::new();
+    let options = ImportOptions { pin_roots: true, pin_name: None };
+    let imported = timed("import, all new", bytes, || import_car(&store, &mut File::open(archive).unwrap(), &options, &operation).unwrap());
+    println!("{imported:?}");
+    let again =
+        timed("import, nothing new", bytes, || import_car(&store, &mut File::open(archive).unwrap(), &options, &operation).unwrap());
+    assert_eq!((again.blocks, again.new_blocks), (imported.blocks, 0));
+    for root in &imported.roots {
+        println!("{:?}", timed("stat", bytes, || stat(&store, root, &operation).unwrap()));
+        let all = RefsOptions { is_recursive: true, ..RefsOptions::default() };
+        println!("{} refs", timed("refs, recursive", bytes, || refs(&store, root, all, Arc::default()).map(Result::unwrap).count()));
+    }
+    let out = folder.join("out.car");
+    timed("export, version 1", bytes, || export_car(&store, &imported.roots, &mut File::create(&out).unwrap(), 1, &operation).unwrap());
+    let digest = |path: &Path| blake3::Hasher::new().update_reader(File::open(path).unwrap()).unwrap().finalize();
+    assert_eq!(digest(&out), digest(archive), "the archive is not the same");
+    assert!(timed("verify", bytes, || verify(&store, &operation).unwrap()).is_sound());
+    timed("collect, nothing to do", bytes, || collect(&store, CollectOptions::default(), &operation).unwrap());
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let folder = PathBuf::from(arguments.next().unwrap());
-    let bytes = arguments.next().unwrap().parse::<usize>().unwrap() * MIB;
+    let what = arguments.next().unwrap();
     std::fs::create_dir_all(&folder).unwrap();
+    let Ok(mebibytes) = what.parse::<usize>() else {
+        measure_archive(&folder, Path::new(&what));
+        std::fs::remove_dir_all(&folder).unwrap();
+        return;
+    };
+    let bytes = mebibytes * MIB;
     measure(&folder, "BLAKE3, leaves of 1 MiB", Hash::Blake3, bytes / MIB, MIB);
     measure(&folder, "SHA-256, leaves of 1 MiB", Hash::Sha256, bytes / MIB, MIB);
     measure(&folder, "SHA-256, leaves of 4 KiB", Hash::Sha256, bytes / 4096, 4096);

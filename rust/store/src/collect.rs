@@ -88,64 +88,109 @@ const DELETED_TOGETHER: usize = 65_536;
 
 /// Deletes every block that no pin keeps, and gives back its room.
 ///
-/// Waits until no session of this process or another writes, and keeps them waiting. Fails with [`Error::InDag`] (or the bare
-/// reason, where it is the root itself) when something under a pin is missing or damaged; then nothing was deleted. Repair it,
-/// or remove the pin.
+/// Waits until no session of this process or another writes, and keeps them waiting; a dry run does not. Fails with
+/// [`Error::InDag`] (or the bare reason, where it is the root itself) when something under a pin is missing or damaged; then nothing
+/// was deleted. Repair it, or remove the pin.
 pub fn collect(store: &Store, options: CollectOptions, operation: &Operation) -> Result<Collected> {
-    // Before the pins are read: nobody adds any from here on.
-    let mut session = store.write_exclusive()?;
-    let marks = mark(store, operation)?;
-    let packs = take_census(store, &marks, operation)?;
-    let mut collected = Collected::default();
-    for pack in &packs {
-        collected.freed_blocks += pack.dead_blocks;
-        collected.freed_bytes += pack.dead_bytes;
-        collected.kept_blocks += pack.live_blocks;
-        collected.kept_bytes += pack.live_bytes;
+    if options.dry_run {
+        let (_, packs) = survey(store, operation)?;
+        let mut foreseen = Collected::of(&packs);
+        packs.iter().filter(|pack| pack.is_empty()).for_each(|pack| foreseen.count_removed(pack));
+        packs.iter().filter(|pack| pack.is_sparse(&options)).for_each(|pack| foreseen.count_rewritten(pack));
+        return Ok(foreseen);
     }
+    // Before the pins are read: nobody adds any from here on.
+    let session = store.write_exclusive()?;
+    let (marks, packs) = survey(store, operation)?;
+    let mut collected = Collected::of(&packs);
+    delete(store, &session, &packs, &marks, &mut collected, operation)?;
     let mut sparse: Vec<&Census> = packs.iter().filter(|pack| pack.is_sparse(&options)).collect();
     // Those that give most room for the least moving come first.
     sparse.sort_by_key(|pack| pack.live_file_bytes);
-    if options.dry_run {
-        for pack in packs.iter().filter(|pack| pack.is_empty()) {
-            collected.packs_removed += 1;
-            collected.freed_disk_bytes += pack.file_bytes;
+    rewrite_all(store, session, &sparse, &mut collected, operation)?;
+    Ok(collected)
+}
+
+/// What the pins keep, and what of it and of the rest is in which pack.
+fn survey(store: &Store, operation: &Operation) -> Result<(Seen, Vec<Census>)> {
+    let marks = mark(store, operation)?;
+    let packs = take_census(store, &marks, operation)?;
+    Ok((marks, packs))
+}
+
+/// Gives up empty packs, and then deletes what is dead in the others. What needs least room comes first.
+fn delete(
+    store: &Store,
+    session: &Session,
+    packs: &[Census],
+    marks: &Seen,
+    collected: &mut Collected,
+    operation: &Operation,
+) -> Result<()> {
+    let mut rest: Vec<&Census> = Vec::new();
+    for pack in packs {
+        if !pack.is_empty() {
+            rest.push(pack);
+            continue;
         }
-        for pack in &sparse {
-            collected.count_rewritten(pack);
+        match session.retire(pack.pack) {
+            Ok(()) => collected.count_removed(pack),
+            // The open pack has to be sealed before it can go.
+            Err(Error::Full { .. }) => rest.push(pack),
+            Err(error) => return Err(error),
         }
-        return Ok(collected);
-    }
-    // First what needs no room.
-    for pack in packs.iter().filter(|pack| pack.is_empty()) {
-        session.retire(pack.pack)?;
-        collected.packs_removed += 1;
-        collected.freed_disk_bytes += pack.file_bytes;
     }
     session.flush()?;
-    for pack in packs.iter().filter(|pack| pack.dead_blocks > 0 && !pack.is_empty()) {
-        delete_dead(store, &session, pack.pack, &marks, operation)?;
+    for pack in rest.into_iter().filter(|pack| pack.dead_blocks > 0) {
+        collected.packs_left += u64::from(pack.is_empty());
+        delete_dead(store, session, pack.pack, marks, operation)?;
     }
-    // What has no room now may have it when others have given theirs back: the largest come last.
-    for pack in sparse {
+    Ok(())
+}
+
+/// Rewrites packs for as long as the disk has room. All dead blocks are deleted already.
+fn rewrite_all(store: &Store, mut session: Session, sparse: &[&Census], collected: &mut Collected, operation: &Operation) -> Result<()> {
+    for (at, pack) in sparse.iter().enumerate() {
         match rewrite(store, &session, pack.pack, operation) {
             Ok(true) => collected.count_rewritten(pack),
             Ok(false) => collected.packs_left += 1,
             Err(Error::Full { .. }) => {
                 collected.packs_left += 1;
-                // What was moved and not committed is taken back, and its room with it. The blocks to delete are deleted already,
-                // so the marks are not needed any more, whoever writes in between.
+                // What was moved and not committed is taken back, and its room with it. Whoever writes in between does no harm:
+                // a rewrite moves everything that is not deleted, by then.
                 drop(session);
-                session = store.write_exclusive()?;
+                session = match store.write_exclusive() {
+                    Ok(session) => session,
+                    Err(Error::Locked { .. }) => {
+                        collected.packs_left += (sparse.len() - at - 1) as u64;
+                        return Ok(());
+                    }
+                    Err(error) => return Err(error),
+                };
             }
             Err(error) => return Err(error),
         }
     }
-    session.commit()?;
-    Ok(collected)
+    session.commit()
 }
 
 impl Collected {
+    fn of(packs: &[Census]) -> Self {
+        let mut collected = Self::default();
+        for pack in packs {
+            collected.freed_blocks += pack.dead_blocks;
+            collected.freed_bytes += pack.dead_bytes;
+            collected.kept_blocks += pack.live_blocks;
+            collected.kept_bytes += pack.live_bytes;
+        }
+        collected
+    }
+
+    fn count_removed(&mut self, pack: &Census) {
+        self.packs_removed += 1;
+        self.freed_disk_bytes += pack.file_bytes;
+    }
+
     fn count_rewritten(&mut self, pack: &Census) {
         self.packs_removed += 1;
         self.packs_rewritten += 1;

@@ -84,6 +84,40 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// An archive with bytes changed, lost or added is refused, or every block that came of it is sound.
+    #[test]
+    fn a_mangled_archive_is_refused_or_what_it_gives_is_sound(
+        wrapped: bool,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..4),
+    ) {
+        let blocks = a_dag();
+        let (_disk, store) = new_store();
+        put_all(&store, &blocks);
+        let mut car = exported(&store, std::slice::from_ref(&blocks[0].0), if wrapped { 2 } else { 1 });
+        for (at, byte, how) in &changes {
+            let at = at.index(car.len());
+            match how {
+                0 => car[at] = *byte,
+                1 => drop(car.remove(at)),
+                _ => car.insert(at, *byte),
+            }
+        }
+        let (_disk, other) = new_store();
+        match imported(&other, &car, &LOOSE) {
+            Err(_) => prop_assert!(is_as_before(&other)),
+            Ok(found) => {
+                prop_assert_eq!(other.stat().unwrap().blocks, found.new_blocks);
+                for entry in other.entries().unwrap() {
+                    prop_assert!(other.block(&entry.unwrap().cid).is_ok());
+                }
+            }
+        }
+    }
+}
+
 fn a_dag() -> Vec<dags::Block> {
     let mut blocks: Vec<_> = (0..6u64).map(|n| raw(if n % 2 == 0 { Hash::Sha256 } else { Hash::Blake3 }, &painted(n, 60))).collect();
     blocks.push(node(Hash::Sha256, &blocks.iter().map(|block| block.0.clone()).collect::<Vec<_>>(), b""));

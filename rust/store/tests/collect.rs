@@ -164,6 +164,17 @@ fn packs_are_removed_rewritten_or_left_by_what_is_live_in_them() {
 }
 
 #[test]
+fn a_dry_run_needs_no_lock() {
+    let mixed = mixed();
+    let writer = dags::open(&mixed.disk, &options());
+    let session = writer.write().unwrap();
+    let reader = dags::open(&mixed.disk, &Options { read_only: true, ..options() });
+    let foreseen = dry(&reader);
+    drop(session);
+    assert_eq!(foreseen, gc(&writer));
+}
+
+#[test]
 fn a_direct_pin_keeps_the_block_and_not_what_it_links_to() {
     let (_disk, store) = dags::new_store();
     let blocks = chain(3);

@@ -94,5 +94,11 @@ pub(super) fn verify_roots(store: &Store, lost: &HashSet<Key>, report: &mut Veri
     }
     report.missing = hurt.missing;
     report.missing.truncate(DAMAGES_MAX);
+    // What was unpinned and collected meanwhile is nobody's loss.
+    let still_pinned: HashSet<Cid> = store.pins()?.into_iter().map(|pin| pin.cid).collect();
+    report.hurt_roots.retain(|cid| still_pinned.contains(cid));
+    if report.hurt_roots.is_empty() {
+        report.missing.clear();
+    }
     Ok(())
 }
