@@ -519,3 +519,15 @@ def test_the_functions_that_measure_give_seconds():
     ):
         with pytest.raises(InvalidInput):
             wrong()
+
+
+def test_a_small_add_does_not_wait_for_the_watch(store):
+    """Bytes once waited for the first slice of 50 ms before they were asked for."""
+    import time
+
+    fastest = 1.0
+    for _ in range(20):
+        begun = time.perf_counter()
+        store.add(b"small", only_hash=True)
+        fastest = min(fastest, time.perf_counter() - begun)
+    assert fastest < 0.03

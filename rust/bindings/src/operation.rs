@@ -162,7 +162,8 @@ pub fn run_with<T: Send, N: Send>(
         };
         let mut raised = None;
         let mut told_at = Instant::now();
-        let mut is_busy = false;
+        // What Python has to give is asked for at once: a small stream shall not cost a slice.
+        let mut is_busy = true;
         loop {
             let (notices, is_over) = py.detach(|| channel.listen(if is_busy { Duration::ZERO } else { SLICE }));
             let turn = || -> PyResult<bool> {
