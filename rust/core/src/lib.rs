@@ -4,6 +4,7 @@
 //! Everything that comes from outside is bounded by [`limits`] before it is used.
 #![forbid(unsafe_code)]
 
+pub mod bao;
 pub mod car;
 pub mod chunk;
 pub mod cid;
