@@ -7,4 +7,4 @@
 
 mod group;
 
-pub use group::{GROUP_BYTES, Value, group_value, group_values, groups, root};
+pub use group::{GROUP_BYTES, Value, group_value, group_values, groups, hash, keyed_group_value, root};
