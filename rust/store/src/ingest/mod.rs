@@ -14,6 +14,7 @@ mod work;
 pub use ignore::IgnoreRules;
 
 use crate::error::Result;
+use crate::group_list::GroupList;
 use crate::meta::{Pin, PinKind};
 use crate::operation::Operation;
 use crate::session::{PutCount, Session};
@@ -25,6 +26,7 @@ use shoal_core::unixfs::{Metadata, Profile};
 use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
@@ -136,6 +138,15 @@ impl Sink {
             return Ok(Self::HashOnly);
         }
         Ok(Self::Store { session: store.write()?, new_blocks: AtomicU64::new(0), new_bytes: AtomicU64::new(0) })
+    }
+
+    /// Keeps the values of blocks that are put next.
+    fn note_lists(&self, lists: Vec<Arc<GroupList>>) {
+        if let Self::Store { session, .. } = self
+            && !lists.is_empty()
+        {
+            session.note_lists(lists);
+        }
     }
 
     fn put_many(&self, blocks: &[(&Cid, &[u8])]) -> Result<()> {

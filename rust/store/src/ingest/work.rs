@@ -7,9 +7,11 @@ use super::job::{DataJob, FileJob, Item, Job, LargeFile, Message, Queue};
 use super::source::kept_metadata;
 use super::{AddOptions, EntryKind, Sink, stream};
 use crate::error::{Error, Result};
+use crate::group_list::GroupList;
 use crate::operation::Operation;
 use crate::queue::Work;
 use shoal_core::Cid;
+use shoal_core::bao;
 use shoal_core::chunk::Chunker;
 use shoal_core::cid::codec;
 use shoal_core::hash::{self, Hash};
@@ -20,6 +22,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 /// Files up to this many bytes are read whole, several side by side, by one worker; larger ones are shared between all.
@@ -294,7 +297,14 @@ impl<'a> LeafHasher<'a> {
     }
 
     fn put_encoded(&self, blocks: &[(u64, &[u8])], file_bytes: &[u64]) -> Result<Vec<Child>> {
-        let cids = cids(self.profile, blocks);
+        let cids = match self.sink {
+            Sink::Store { .. } if self.profile.hash == Hash::Blake3 && self.profile.inline_bytes_max == 0 => {
+                let (cids, lists) = cids_and_lists(self.profile, blocks);
+                self.sink.note_lists(lists);
+                cids
+            }
+            Sink::Store { .. } | Sink::HashOnly => cids(self.profile, blocks),
+        };
         let new: Vec<(&Cid, &[u8])> = cids.iter().zip(blocks).map(|(cid, &(_, block))| (cid, block)).collect();
         self.sink.put_many(&new)?;
         Ok(cids
@@ -315,6 +325,21 @@ fn cids(profile: &Profile, blocks: &[(u64, &[u8])]) -> Vec<Cid> {
     let mut digests = vec![[0; 32]; blocks.len()];
     hash::digest_many(profile.hash, &inputs, &mut digests);
     blocks.iter().zip(&digests).map(|(&(codec, block), digest)| profile.cid_of_digest(codec, digest, block)).collect()
+}
+
+/// Names blocks by BLAKE3, and gives the values of their groups, which are made on the way.
+fn cids_and_lists(profile: &Profile, blocks: &[(u64, &[u8])]) -> (Vec<Cid>, Vec<Arc<GroupList>>) {
+    let mut lists = Vec::new();
+    let mut values = Vec::new();
+    let mut cid = |&(codec, block): &(u64, &[u8])| {
+        values.clear();
+        let digest = bao::hash(block, &mut values);
+        let cid = profile.cid_of_digest(codec, &digest, block);
+        lists.extend(GroupList::of_hashed(&cid, &values).map(Arc::new));
+        cid
+    };
+    let cids = blocks.iter().map(&mut cid).collect();
+    (cids, lists)
 }
 
 /// Puts finished inner nodes.
