@@ -78,6 +78,10 @@ impl Trees {
         });
     }
 
+    fn is_distrusted(&self, pack: u32) -> bool {
+        locked(&self.files).get(&pack).is_some_and(|file| file.is_distrusted)
+    }
+
     /// Nothing that the pack's tree file says is believed from now on, until it is written anew.
     pub fn distrust(&self, pack: u32) {
         let mut files = locked(&self.files);
@@ -199,6 +203,34 @@ impl Inner {
         file.open.get_or_insert_with(|| opened.and_then(std::result::Result::ok)).clone()
     }
 
+    /// Compares what the pack's tree file says of a block with the block, which was checked.
+    pub fn verify_list(&self, cid: &Cid, found: Found, block: &[u8]) {
+        if !has_list(found.place.block_bytes()) {
+            return;
+        }
+        let stored = self.tree_file(found.pack).map(|tree| tree.find(found.place));
+        let is_right = match stored {
+            None => !self.trees.is_distrusted(found.pack),
+            Some(Ok(None)) => true,
+            Some(Ok(Some(values))) => GroupList::bind(cid, values).is_some_and(|list| list.is_sound(block)),
+            Some(Err(BadPage)) => false,
+        };
+        if !is_right {
+            self.trees.distrust(found.pack);
+            self.trees.lists.put(GroupList::check(cid, block).map(Arc::new));
+        }
+    }
+
+    /// Writes anew all tree files that have lied: of which packs.
+    pub fn save_distrusted_trees(&self) -> Vec<u32> {
+        let distrusted =
+            |files: &HashMap<u32, TreeFile>| files.iter().filter(|(_, file)| file.is_distrusted).map(|(pack, _)| *pack).collect();
+        let mut packs: Vec<u32> = distrusted(&locked(&self.trees.files));
+        packs.sort_unstable();
+        packs.iter().for_each(|pack| self.save_tree(*pack));
+        packs
+    }
+
     /// Writes the tree file of the open pack, if writers made enough lists since one was written.
     pub fn save_open_tree(&self) {
         let pack = self.state().active.as_ref().map(|active| active.id);
@@ -238,7 +270,7 @@ impl Inner {
     /// False when it could not be written, for now or because the old one turned out bad.
     fn save_tree_once(&self, pack: u32) -> bool {
         let Some((length, blocks)) = self.blocks_with_lists(pack) else { return false };
-        let is_distrusted = locked(&self.trees.files).get(&pack).is_some_and(|file| file.is_distrusted);
+        let is_distrusted = self.trees.is_distrusted(pack);
         let old = if is_distrusted { None } else { self.tree_file(pack) };
         let mut lists: Vec<(Place, Option<Arc<GroupList>>)> = Vec::new();
         let (mut count, mut has_news) = (0, is_distrusted);
