@@ -113,8 +113,8 @@ impl AsRef<[Value]> for GroupList {
 
 /// What a list takes in memory besides its values: its own fields, its counters, and its place in the table.
 const LIST_BYTES: usize = 144;
-/// Memory for lists, in bytes, of one open store: enough for 28 GiB of blocks of 1 MiB. The lists of a pack that is being filled
-/// wait here to be written, so it is also more than a pack of 1 GiB has, whatever its blocks' length (9.5 MiB at 17 KiB).
+/// Memory for lists, in bytes, of one open store: those of 30 GiB of blocks of 1 MiB. The lists of a pack that is being filled wait
+/// here to be written, so half of it is more than a pack of 1 GiB has, whatever the length of its blocks (at most 14 MiB).
 const LISTS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Lists in memory, those used lately, by the key of their block. Shared by all threads and files of an open store.

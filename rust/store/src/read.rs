@@ -12,6 +12,7 @@ use crate::store::Store;
 use shoal_core::Cid;
 use shoal_core::limits::DAG_DEPTH_MAX;
 use shoal_core::unixfs::{FileChild, Metadata, Node, decode_node};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -219,6 +220,30 @@ impl Window {
     }
 }
 
+/// Inner nodes of a file that were read and checked lately, so that reading here and there does not decode them anew each time.
+#[derive(Default)]
+struct InnerNodes {
+    nodes: HashMap<Cid, Arc<Inner>>,
+    links: usize,
+}
+
+/// Links of the inner nodes that an open file keeps, some 100 bytes each: enough for 64 GiB of leaves of 1 MiB.
+const INNER_LINKS_MAX: usize = 64 * 1024;
+
+impl InnerNodes {
+    /// Keeps a node, and lets others go for it.
+    fn keep(&mut self, cid: &Cid, inner: &Arc<Inner>) {
+        while self.links.saturating_add(inner.children.len()) > INNER_LINKS_MAX {
+            // Any will do: who reads everywhere needs each as much as the others.
+            let Some(gone) = self.nodes.keys().next().cloned().and_then(|any| self.nodes.remove(&any)) else { break };
+            self.links = self.links.saturating_sub(gone.children.len());
+        }
+        if self.nodes.insert(cid.clone(), Arc::clone(inner)).is_none() {
+            self.links += inner.children.len();
+        }
+    }
+}
+
 /// An open file. Holds its root and what was read last; many may be open on one store.
 pub struct FileReader {
     store: Store,
@@ -233,6 +258,7 @@ pub struct FileReader {
     next: u64,
     /// The inner nodes that led to it, each with the offset where its content begins.
     path: Vec<(u64, Arc<Inner>)>,
+    inner: InnerNodes,
 }
 
 impl FileReader {
@@ -248,6 +274,7 @@ impl FileReader {
             window: Window::default(),
             next: 0,
             path: Vec::new(),
+            inner: InnerNodes::default(),
         })
     }
 
@@ -384,14 +411,20 @@ impl FileReader {
             if child.cid.codec() == shoal_core::cid::codec::RAW {
                 return Ok(Leaf { offset: at, content: LeafContent::Block(child.cid.clone(), child.file_bytes) });
             }
-            let (part, _) = part(&self.store, &child.cid)?;
+            let part = match self.inner.nodes.get(&child.cid) {
+                Some(inner) => Part::Inner(Arc::clone(inner)),
+                None => part(&self.store, &child.cid)?.0,
+            };
             check_size(&child.cid, child.file_bytes, part.bytes())?;
             match part {
                 Part::Leaf(block, range) => {
                     self.last = Some((at, block.clone(), range.clone()));
                     return here(at, block, range);
                 }
-                Part::Inner(inner) if self.path.len() < DAG_DEPTH_MAX => self.path.push((at, inner)),
+                Part::Inner(inner) if self.path.len() < DAG_DEPTH_MAX => {
+                    self.inner.keep(&child.cid, &inner);
+                    self.path.push((at, inner));
+                }
                 Part::Inner(_) => return Err(Error::DagTooDeep { cid: child.cid.clone() }),
             }
         }
