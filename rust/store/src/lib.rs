@@ -7,6 +7,7 @@
 //! Formats: docs/formats/.
 
 pub mod archive;
+mod blob;
 pub mod block;
 pub mod collect;
 pub mod directory;

@@ -1,6 +1,7 @@
 //! What the walker gives the workers, and what both tell the assembler.
 
 use super::EntryKind;
+use super::blob::BlobFile;
 use crate::error::Error;
 use crate::queue::Shared;
 use shoal_core::unixfs::{Child, Metadata};
@@ -43,13 +44,23 @@ pub(super) struct LargeFile {
     /// Chunks a segment holds.
     pub segment_chunks: usize,
     pub segments: u64,
+    /// Where it goes, if it becomes a blob. Its segments are pieces then.
+    pub blob: Option<BlobFile>,
     next: AtomicU64,
 }
 
 impl LargeFile {
     pub fn new(sequence: u64, path: PathBuf, file: File, bytes: u64, chunk_bytes: usize, segment_chunks: usize) -> Self {
         let segments = bytes.div_ceil((chunk_bytes * segment_chunks) as u64).max(1);
-        Self { sequence, path, file, bytes, chunk_bytes, segment_chunks, segments, next: AtomicU64::new(0) }
+        Self { sequence, path, file, bytes, chunk_bytes, segment_chunks, segments, blob: None, next: AtomicU64::new(0) }
+    }
+}
+
+impl LargeFile {
+    /// One that becomes a blob.
+    pub fn blob(job: FileJob, file: File, bytes: u64, blob: BlobFile) -> Self {
+        let pieces = (shoal_core::bao::GROUP_BYTES, super::blob::PIECE_GROUPS);
+        Self { blob: Some(blob), ..Self::new(job.sequence, job.path, file, bytes, pieces.0, pieces.1) }
     }
 }
 

@@ -5,7 +5,7 @@
 use super::assemble::finish_file;
 use super::job::{DataJob, FileJob, Item, Job, LargeFile, Message, Queue};
 use super::source::kept_metadata;
-use super::{AddOptions, EntryKind, Sink, stream};
+use super::{AddOptions, EntryKind, Sink, blob, stream};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use crate::queue::Work;
@@ -111,7 +111,11 @@ impl Worker<'_> {
             return self.stream(job, again, metadata);
         };
         let content = small.buffer.get(start..start + length).unwrap_or_default();
-        let chunks = cut(&self.options.profile.chunker, content, start);
+        let chunks = match self.options.profile.layout {
+            // A file of this size is one block.
+            Layout::Blob => std::iter::once(start..start + length).collect(),
+            Layout::Balanced | Layout::Trickle => cut(&self.options.profile.chunker, content, start),
+        };
         small.used += length;
         small.files.push(Gathered { sequence: job.sequence, name: job.name, metadata, chunks });
         Ok(())
@@ -145,6 +149,11 @@ impl Worker<'_> {
     }
 
     fn large(&mut self, job: FileJob, file: File, bytes: u64, metadata: Metadata) -> Result<()> {
+        if self.options.profile.layout == Layout::Blob {
+            let blob = blob::BlobFile::new(job.name.clone(), bytes, self.hasher.sink)?;
+            self.queue.offer(LargeFile::blob(job, file, bytes, blob));
+            return Ok(());
+        }
         let Chunker::Size(chunk_bytes) = self.options.profile.chunker else {
             return self.stream(job, file, metadata);
         };
@@ -156,6 +165,10 @@ impl Worker<'_> {
     }
 
     fn segment(&mut self, large: &LargeFile, segment: u64) -> Result<()> {
+        if let Some(file) = &large.blob {
+            let done = blob::piece(large, file, segment, &mut self.segment, self.hasher.sink, self.operation)?;
+            return done.map_or(Ok(()), |message| self.send(message));
+        }
         let segment_bytes = (large.segment_chunks * large.chunk_bytes) as u64;
         let offset = segment * segment_bytes;
         let length = usize::try_from(segment_bytes.min(large.bytes.saturating_sub(offset))).unwrap_or(0);
@@ -178,6 +191,10 @@ impl Worker<'_> {
     /// A large file whose cuts depend on what came before: one worker reads it from front to end.
     fn stream(&mut self, job: FileJob, mut file: File, metadata: Metadata) -> Result<()> {
         self.flush()?;
+        if self.options.profile.layout == Layout::Blob {
+            let failed = |e| Error::source("cannot read", &job.path, e);
+            return self.send(blob::stream(job.sequence, job.name, &mut file, failed, self.hasher.sink, self.operation)?);
+        }
         self.send(Message::Opened { sequence: job.sequence, name: job.name, metadata })?;
         let cannot_read = |e| Error::source("cannot read", &job.path, e);
         let mut cutter = stream::Segments::new(&self.options.profile);
@@ -271,7 +288,7 @@ impl<'a> LeafHasher<'a> {
     /// The leaves of `chunks`, each with its file's metadata where it is the only leaf of that file.
     fn put(&mut self, chunks: &[(&[u8], Option<&Metadata>)]) -> Result<Vec<Child>> {
         // A leaf that is a whole file may have to be a node: to carry metadata, or as the root of a trickle tree.
-        let is_plain = |only: Option<&Metadata>| only.is_none_or(|metadata| metadata.is_empty() && self.profile.layout == Layout::Balanced);
+        let is_plain = |only: Option<&Metadata>| only.is_none_or(|metadata| metadata.is_empty() && self.profile.layout != Layout::Trickle);
         if self.profile.raw_leaves && chunks.iter().all(|&(_, only)| is_plain(only)) {
             let blocks: Vec<(u64, &[u8])> = chunks.iter().map(|&(chunk, _)| (codec::RAW, chunk)).collect();
             let files: Vec<u64> = chunks.iter().map(|(chunk, _)| chunk.len() as u64).collect();
