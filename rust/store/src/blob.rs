@@ -4,12 +4,16 @@
 //! each checked against the digest along the tree. The rule kept here: no byte of a blob leaves unchecked, and a blob is named by the
 //! journal only when its files are on the disk.
 
+mod exchange;
 mod pages;
+mod partial;
+mod present;
 mod read;
 mod recover;
 mod write;
 
 pub(crate) use pages::Pages;
+pub use partial::{Partial, Present};
 pub(crate) use read::{Blob, Cursor};
 pub(crate) use recover::found_on_disk;
 pub(crate) use write::{NewBlob, NewTree};
@@ -107,6 +111,8 @@ pub(crate) struct Blobs {
     pub pages: Arc<Pages>,
     /// Blobs that someone reads.
     open: Mutex<HashMap<Digest, Weak<Blob>>>,
+    /// Partial blobs that this process is filling.
+    pub filling: Mutex<HashMap<Digest, Weak<partial::Filling>>>,
     /// Held by whoever decides whether a blob is new, or takes one back. Taken before the locks of pending and state.
     pub deciding: Mutex<()>,
     /// For names of temporary files.
@@ -119,6 +125,7 @@ impl Blobs {
             paths: BlobPaths::new(root),
             pages: Arc::default(),
             open: Mutex::default(),
+            filling: Mutex::default(),
             deciding: Mutex::default(),
             count: AtomicU64::new(0),
         }

@@ -48,6 +48,20 @@ pub enum Error {
         /// Whether it is the tree that is damaged, which can be made again if the data are sound.
         is_tree: bool,
     },
+    /// This part of a partial blob has not come yet.
+    NotHere {
+        /// The blob.
+        cid: Cid,
+        /// Where what is missing begins, in bytes.
+        offset: u64,
+    },
+    /// A slice from elsewhere does not prove what it holds.
+    BadSlice {
+        /// The blob or block it should be of.
+        cid: Cid,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A block was asked for, and this is a blob: a whole file, which is never read as one block.
     IsBlob {
         /// The blob.
@@ -298,6 +312,12 @@ impl fmt::Display for Error {
             }
             Self::DamagedBlob { cid, offset, is_tree: true } => {
                 write!(f, "the tree of blob {cid} is damaged on disk, for byte {offset}; `verify` makes it again if the data are sound")
+            }
+            Self::NotHere { cid, offset } => {
+                write!(f, "blob {cid} is here in part only, and not its bytes from {offset} on; import a slice that has them")
+            }
+            Self::BadSlice { cid, reason } => {
+                write!(f, "the slice of {cid} is bad: {reason}; what stands before that was kept (were these ranges asked for?)")
             }
             Self::IsBlob { cid, bytes } => {
                 write!(

@@ -32,6 +32,7 @@ mod store;
 pub mod verify;
 pub mod walk;
 
+pub use blob::{Partial, Present};
 pub use block::Block;
 pub use error::{Error, Result};
 pub use meta::{PIN_NAME_BYTES_MAX, Pin, PinKind};

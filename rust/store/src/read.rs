@@ -249,6 +249,10 @@ impl FileReader {
     pub fn open(store: &Store, cid: &Cid) -> Result<Self> {
         let (root, metadata) = match part(store, cid) {
             Err(error @ Error::IsBlob { .. }) => (Part::Blob(store.0.blob(cid)?.ok_or(error)?), Metadata::default()),
+            // Nothing of it, or a part.
+            Err(error @ Error::NotFound { .. }) if cid.codec() == shoal_core::cid::codec::RAW => {
+                (Part::Blob(store.0.partial_blob(cid)?.ok_or(error)?), Metadata::default())
+            }
             other => other?,
         };
         Ok(Self { store: store.clone(), cid: cid.clone(), root, metadata, last: None, path: Vec::new(), cursor: Cursor::default() })

@@ -1,12 +1,13 @@
 //! Reading blobs: any range, of which only the groups touched are read and hashed.
 
 use super::pages::{PAGE_VALUES, Page, Pages};
+use super::partial::{self, Filling, Present};
 use super::{Digest, cid_of};
 use crate::disk::{DiskFile, read_full_at};
 use crate::error::{Error, Result};
 use crate::store::Inner;
 use shoal_core::Cid;
-use shoal_core::bao::{GROUP_BYTES, Node, PAIR_BYTES, Pair, Value, group_value, groups, halves_of, parent_root, parent_value, subtree_start};
+use shoal_core::bao::{GROUP_BYTES, Groups, Node, PAIR_BYTES, Pair, Value, group_value, groups, halves_of, parent_root, parent_value, subtree_start};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,16 @@ pub(crate) struct Blob {
     data_path: PathBuf,
     tree_path: PathBuf,
     pages: Arc<Pages>,
+    /// What is here of it; none when it is whole.
+    present: Option<Here>,
+}
+
+/// What is here of a partial blob.
+enum Here {
+    /// As its writer in this process says.
+    Filling(Arc<Filling>),
+    /// As its log said when it was opened.
+    Logged(Groups),
 }
 
 impl std::fmt::Debug for Blob {
@@ -47,11 +58,27 @@ pub(crate) struct Cursor {
 
 impl Blob {
     pub(super) fn open(inner: &Inner, digest: Digest, bytes: u64) -> Result<Self> {
-        let (data_path, tree_path) = (inner.blobs.paths.data(&digest), inner.blobs.paths.tree(&digest));
+        Self::open_files(inner, digest, bytes, inner.blobs.paths.data(&digest), inner.blobs.paths.tree(&digest), None)
+    }
+
+    pub(super) fn open_partial(inner: &Inner, digest: Digest, present: Present) -> Result<Self> {
+        let [data, tree, _] = partial::paths(&inner.blobs.paths, &digest);
+        let here = inner.filling(&digest).map_or(Here::Logged(present.groups), Here::Filling);
+        Self::open_files(inner, digest, present.bytes, data, tree, Some(here))
+    }
+
+    fn open_files(
+        inner: &Inner,
+        digest: Digest,
+        bytes: u64,
+        data_path: PathBuf,
+        tree_path: PathBuf,
+        present: Option<Here>,
+    ) -> Result<Self> {
         let data = inner.disk.open(&data_path, false).map_err(|e| Error::io("opening", &data_path, e))?;
         let tree = inner.disk.open(&tree_path, false).map_err(|e| Error::io("opening", &tree_path, e))?;
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { digest, bytes, number, data, tree, data_path, tree_path, pages: Arc::clone(&inner.blobs.pages) })
+        Ok(Self { digest, bytes, number, data, tree, data_path, tree_path, pages: Arc::clone(&inner.blobs.pages), present })
     }
 
     pub fn cid(&self) -> Cid {
@@ -64,6 +91,48 @@ impl Blob {
 
     fn damaged(&self, offset: u64, is_tree: bool) -> Error {
         Error::DamagedBlob { cid: self.cid(), offset, is_tree }
+    }
+
+    /// [`Error::NotHere`] unless all of these groups are here.
+    pub fn check_here(&self, run: Range<u64>) -> Result<()> {
+        let missing = match &self.present {
+            None => None,
+            Some(Here::Logged(groups)) => groups.first_missing(run),
+            Some(Here::Filling(filling)) => filling.present().first_missing(run),
+        };
+        match missing {
+            None => Ok(()),
+            Some(group) => Err(Error::NotHere { cid: self.cid(), offset: self.range(group).start }),
+        }
+    }
+
+    fn check_group_here(&self, group: u64) -> Result<()> {
+        match &self.present {
+            // Without a copy of the set, for the sake of many small reads.
+            Some(Here::Filling(filling)) if filling.has(group) => Ok(()),
+            None => Ok(()),
+            Some(_) => self.check_here(group..group.saturating_add(1)),
+        }
+    }
+
+    /// The value of a group of a partial blob, of whose tree only some paths are here: down from the digest.
+    pub fn value_by_path(&self, group: u64) -> Result<Value> {
+        let mut node = Node::root(self.bytes);
+        let mut expected = None;
+        while let Some((left, right)) = node.halves() {
+            let (left_value, right_value) = halves_of(&self.pair(node)?);
+            let is_good = match expected {
+                None => parent_root(&left_value, &right_value) == self.digest,
+                Some(value) => parent_value(&left_value, &right_value) == value,
+            };
+            if !is_good {
+                return Err(self.damaged(node.bytes(self.bytes).start, true));
+            }
+            let is_left = group < right.first;
+            node = if is_left { left } else { right };
+            expected = Some(if is_left { left_value } else { right_value });
+        }
+        expected.ok_or_else(|| self.damaged(0, true))
     }
 
     /// Bytes of the data file, not checked: how many were there.
@@ -140,6 +209,9 @@ impl Blob {
 
     /// The checked value of a group.
     fn value(&self, group: u64, cursor: &mut Cursor) -> Result<Value> {
+        if self.present.is_some() {
+            return self.value_by_path(group);
+        }
         let index = group / PAGE_VALUES;
         let within = usize::try_from(group % PAGE_VALUES).unwrap_or(usize::MAX);
         let page = match &cursor.page {
@@ -150,12 +222,13 @@ impl Blob {
     }
 
     /// Where a group stands in the data.
-    fn range(&self, group: u64) -> Range<u64> {
+    pub fn range(&self, group: u64) -> Range<u64> {
         let start = group.saturating_mul(GROUP_BYTES as u64);
         start..start.saturating_add(GROUP_BYTES as u64).min(self.bytes)
     }
 
     fn check(&self, group: u64, data: &[u8], cursor: &mut Cursor) -> Result<()> {
+        self.check_group_here(group)?;
         let range = self.range(group);
         if data.len() as u64 == range.end.saturating_sub(range.start) && group_value(group, data) == self.value(group, cursor)? {
             return Ok(());

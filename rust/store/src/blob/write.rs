@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::store::{Inner, locked};
 use shoal_core::bao::{Joiner, PAIR_BYTES, Pair, Peak, Value, root_of, subtree, subtree_start};
 use std::io::IoSlice;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -75,6 +75,43 @@ impl NewTree {
     }
 }
 
+impl Inner {
+    /// Makes the folder of a blob, durably.
+    pub(super) fn make_fan(&self, fan: &Path) -> Result<()> {
+        if self.disk.list(fan).is_ok() {
+            return Ok(());
+        }
+        self.disk.create_dir(fan).map_err(|e| Error::io("creating", fan, e))?;
+        for folder in [self.blobs.paths.folder(), self.root.as_path()] {
+            self.disk.sync_dir(folder).map_err(|e| self.poisoned(Error::io("syncing", folder, e)))?;
+        }
+        Ok(())
+    }
+
+    /// blob §4: a file that says, until the commit, that there is a blob which the journal does not know.
+    pub(super) fn make_blob_mark(&self) -> PathBuf {
+        let number = self.blobs.count.fetch_add(1, Ordering::Relaxed);
+        let mark = self.blobs.paths.folder().join(format!("{}-{number}.named.new", std::process::id()));
+        // Without it, the blob of a writer that dies now stays unknown until the next collection.
+        let _ = self.disk.create(&mark);
+        mark
+    }
+
+    /// Gives files that were synced the name of their blob. Called while [`super::Blobs::deciding`] is held.
+    pub(super) fn name_blob(&self, digest: &Digest, tree: &Path, data: &Path) -> Result<()> {
+        let paths = &self.blobs.paths;
+        // The tree first: where the data are, the tree is too.
+        for (from, to) in [(tree, paths.tree(digest)), (data, paths.data(digest))] {
+            self.disk.rename(from, &to).map_err(|e| Error::io("renaming", &to, e))?;
+        }
+        let fan = paths.fan(digest);
+        self.disk.sync_dir(&fan).map_err(|e| self.poisoned(Error::io("syncing", &fan, e)))?;
+        let _ = self.disk.remove(&paths.damaged(digest));
+        self.blobs.forget(digest);
+        Ok(())
+    }
+}
+
 /// A blob being written.
 pub(crate) struct NewBlob {
     inner: Arc<Inner>,
@@ -133,23 +170,9 @@ impl NewBlob {
         if self.is_known_now(session, &digest) {
             return Ok(false);
         }
-        let (paths, fan) = (&inner.blobs.paths, inner.blobs.paths.fan(&digest));
-        if inner.disk.list(&fan).is_err() {
-            inner.disk.create_dir(&fan).map_err(|e| Error::io("creating", &fan, e))?;
-            for folder in [paths.folder(), inner.root.as_path()] {
-                inner.disk.sync_dir(folder).map_err(|e| inner.poisoned(Error::io("syncing", folder, e)))?;
-            }
-        }
-        // Until the commit, this says that there is a blob which the journal does not know.
-        let mark = self.data_path.with_extension("").with_extension("named.new");
-        let _ = inner.disk.create(&mark);
-        // The tree first: where the data are, the tree is too.
-        for (from, to) in [(&self.tree_path, paths.tree(&digest)), (&self.data_path, paths.data(&digest))] {
-            inner.disk.rename(from, &to).map_err(|e| Error::io("renaming", &to, e))?;
-        }
-        inner.disk.sync_dir(&fan).map_err(|e| inner.poisoned(Error::io("syncing", &fan, e)))?;
-        let _ = inner.disk.remove(&paths.damaged(&digest));
-        inner.blobs.forget(&digest);
+        inner.make_fan(&inner.blobs.paths.fan(&digest))?;
+        let mark = inner.make_blob_mark();
+        inner.name_blob(&digest, &self.tree_path, &self.data_path)?;
         session.take_blob(digest, bytes, true, Some(mark));
         Ok(true)
     }
