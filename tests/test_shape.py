@@ -174,7 +174,8 @@ def import_shoal_loads_nothing_slow(root: Path) -> Iterator[str]:
 
 def manifests(root: Path) -> Iterator[tuple[str, Path, dict[str, object]]]:
     for path in files(root):
-        if path.name == "Cargo.toml" and path.parent != root:
+        # Programs of others that Shoal is measured beside are no crates of its own.
+        if path.name == "Cargo.toml" and path.parent != root and "benches" not in path.relative_to(root).parts:
             manifest = tomllib.loads(path.read_text(encoding="utf-8"))
             yield (manifest["package"]["name"], path.parent, manifest)
 

@@ -65,8 +65,17 @@ impl Store {
     }
 
     /// Takes in plain data along an outboard.
-    fn import_data(&self, py: Python<'_>, cid: AnyCid, pieces: &Bound<'_, PyAny>, offset: u64, pin: bool, watch: Watch) -> PyResult<Presence> {
-        let present = self.import_from(py, pieces, &watch, |store, input, operation| store.import_data(&cid.0, offset, input, pin, operation))?;
+    fn import_data(
+        &self,
+        py: Python<'_>,
+        cid: AnyCid,
+        pieces: &Bound<'_, PyAny>,
+        offset: u64,
+        pin: bool,
+        watch: Watch,
+    ) -> PyResult<Presence> {
+        let present =
+            self.import_from(py, pieces, &watch, |store, input, operation| store.import_data(&cid.0, offset, input, pin, operation))?;
         Ok(presence(&present))
     }
 
@@ -118,7 +127,7 @@ impl Store {
         py: Python<'_>,
         pieces: &Bound<'_, PyAny>,
         watch: &Watch,
-        import: impl Fn(&shoal_store::Store, &mut dyn std::io::Read, &shoal_store::Operation) -> shoal_store::Result<T> + Send,
+        import: impl FnOnce(&shoal_store::Store, &mut dyn std::io::Read, &shoal_store::Operation) -> shoal_store::Result<T> + Send,
     ) -> PyResult<T> {
         let open = self.open(py)?;
         let mut feed = Feed::new(pieces)?;

@@ -214,7 +214,9 @@ fn classify(error: &Error) -> (Class, Details<'_>) {
         Error::Forked => (Class::StoreError, Details::default()),
         Error::NoStore { .. } | Error::Format(_) => (Class::StoreFormat, Details::default()),
         Error::NotHere { cid, .. } => (Class::NotFound, Details::of_cid(cid)),
-        Error::BlockTooLarge { cid, .. } | Error::IsBlob { cid, .. } | Error::BadSlice { cid, .. } => (Class::InvalidInput, Details::of_cid(cid)),
+        Error::BlockTooLarge { cid, .. } | Error::IsBlob { cid, .. } | Error::BadSlice { cid, .. } => {
+            (Class::InvalidInput, Details::of_cid(cid))
+        }
         Error::UnsupportedHash { cid } => (Class::UnsupportedHash, Details::of_cid(cid)),
         Error::Dag { cid, .. } | Error::WrongSize { cid, .. } | Error::DagTooDeep { cid } | Error::TooManyBlocks { root: cid, .. } => {
             (Class::InvalidInput, Details::of_cid(cid))

@@ -94,7 +94,8 @@ impl Store {
 
     fn cids(&self, py: Python<'_>) -> PyResult<CidBatches> {
         let store = self.open(py)?.store;
-        let entries = py.detach(|| Ok((store.entries()?, store.blobs()?.into_iter()))).map_err(|e: shoal_store::Error| store_error(py, &e))?;
+        let entries =
+            py.detach(|| Ok((store.entries()?, store.blobs()?.into_iter()))).map_err(|e: shoal_store::Error| store_error(py, &e))?;
         Ok(CidBatches { pid: std::process::id(), entries: Mutex::new(entries) })
     }
 

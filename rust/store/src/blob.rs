@@ -18,7 +18,6 @@ pub(crate) use read::{Blob, Cursor};
 pub(crate) use recover::found_on_disk;
 pub(crate) use write::{NewBlob, NewTree};
 
-
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::store::{Inner, Store, locked};

@@ -308,7 +308,10 @@ impl fmt::Display for Error {
                 write!(f, "pack {pack} is damaged at byte {offset}; `verify` says which blocks are hurt")
             }
             Self::DamagedBlob { cid, offset, is_tree: false } => {
-                write!(f, "blob {cid} is damaged on disk at byte {offset}; `verify` names all damage, and then adding the file again heals it")
+                write!(
+                    f,
+                    "blob {cid} is damaged on disk at byte {offset}; `verify` names all damage, and then adding the file again heals it"
+                )
             }
             Self::DamagedBlob { cid, offset, is_tree: true } => {
                 write!(f, "the tree of blob {cid} is damaged on disk, for byte {offset}; `verify` makes it again if the data are sound")

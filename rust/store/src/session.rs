@@ -814,7 +814,8 @@ impl Session {
     pub(crate) fn delete_blob(&self, digest: Digest) -> bool {
         let mut work = locked(&self.work);
         let removed = Op::BlobRemoved { digest };
-        let last = work.others.iter().rev().find(|op| matches!(op, Op::BlobSet { digest: d, .. } | Op::BlobRemoved { digest: d } if *d == digest));
+        let last =
+            work.others.iter().rev().find(|op| matches!(op, Op::BlobSet { digest: d, .. } | Op::BlobRemoved { digest: d } if *d == digest));
         if last == Some(&removed) {
             return false;
         }

@@ -113,7 +113,8 @@ fn a_range_of_a_blob_reads_what_stands_there() {
     let store = open(&memory(), &options(1 << 30));
     let cid = add_data(&store, &data).unwrap().roots[0].cid.clone();
     let mut file = FileReader::open(&store, &cid).unwrap();
-    let edges = [0, 1, GROUP - 1, GROUP, GROUP + 1, 4 * MIB - 1, 4 * MIB, 4 * MIB + GROUP, 9 * MIB, 9 * MIB + 99, 9 * MIB + 100, 9 * MIB + 101];
+    let edges =
+        [0, 1, GROUP - 1, GROUP, GROUP + 1, 4 * MIB - 1, 4 * MIB, 4 * MIB + GROUP, 9 * MIB, 9 * MIB + 99, 9 * MIB + 100, 9 * MIB + 101];
     for start in edges {
         for length in [0, 1, 4096, GROUP - 1, GROUP, GROUP + 1, 3 * GROUP + 7, 3 * MIB] {
             let mut buffer = vec![0; length];

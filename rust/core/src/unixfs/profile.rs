@@ -192,7 +192,9 @@ impl std::fmt::Display for ProfileError {
                 write!(f, "a file node cannot have at most {n} links (2 to {FILE_LINKS_MAX}; trickle: 1 to {FILE_LINKS_MAX})")
             }
             Self::HamtFanout(n) => write!(f, "HAMT fanout {n} is not a power of two from 8 to {HAMT_FANOUT_MAX}"),
-            Self::Blob => f.write_str("the layout blob needs the hash blake3, raw leaves, and nothing inlined: a blob is verified along its BLAKE3 tree"),
+            Self::Blob => f.write_str(
+                "the layout blob needs the hash blake3, raw leaves, and nothing inlined: a blob is verified along its BLAKE3 tree",
+            ),
             Self::InlineBytes(n) => write!(f, "inline limit {n} exceeds the maximum of {IDENTITY_BYTES_MAX} bytes"),
         }
     }

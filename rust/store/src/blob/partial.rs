@@ -171,7 +171,11 @@ impl Partial {
         let failed = |e| Error::io("opening", &map_path, e);
         let (log, present) = match PresentLog::resume(Arc::clone(&map), &digest).map_err(failed)? {
             Some((log, known, present)) if known == bytes || present.is_empty() => {
-                if known == bytes { (log, present) } else { (PresentLog::begin(map, &digest, bytes).map_err(failed)?, Groups::new()) }
+                if known == bytes {
+                    (log, present)
+                } else {
+                    (PresentLog::begin(map, &digest, bytes).map_err(failed)?, Groups::new())
+                }
             }
             Some((_, known, _)) => {
                 return Err(Error::Options(format!(

@@ -7,7 +7,9 @@ use crate::disk::{DiskFile, read_full_at};
 use crate::error::{Error, Result};
 use crate::store::Inner;
 use shoal_core::Cid;
-use shoal_core::bao::{GROUP_BYTES, Groups, Node, PAIR_BYTES, Pair, Value, group_value, groups, halves_of, parent_root, parent_value, subtree_start};
+use shoal_core::bao::{
+    GROUP_BYTES, Groups, Node, PAIR_BYTES, Pair, Value, group_value, groups, halves_of, parent_root, parent_value, subtree_start,
+};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
