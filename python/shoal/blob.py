@@ -27,10 +27,10 @@ _COPY_BYTES = 1024 * 1024
 class BlobApi:
     """`store.blob`: slices and outboards of blobs, and of any BLAKE3 block.
 
-    `Store.add` makes them where the profile has the layout "blob"; `open`, `read`, `cat` and `get` read them, whole or in part. A
-    blob may be here in part: what is here is verified and can be read and given on. A **slice** is the length of the whole in eight bytes, and
-    then the 16 KiB groups that touch the ranges asked for, with the nodes that prove them: what iroh sends (crate `bao-tree`, block
-    size 4). An **outboard** is all nodes without the data.
+    `Store.add` makes them where the profile has the layout "blob"; `open`, `read`, `cat` and `get` read them, whole or in part.
+    A blob may be here in part: what is here is verified and can be read and given on. A **slice** is the length of the whole in
+    eight bytes, and then the 16 KiB groups that touch the ranges asked for, with the nodes that prove them: what iroh sends (crate
+    `bao-tree`, block size 4). An **outboard** is all nodes without the data.
     """
 
     def __init__(self, store: Store) -> None:
@@ -147,7 +147,7 @@ def _pieces(source: PathLike | BytesLike | BinaryIO) -> Iterator[Iterator[BytesL
         return
     assert path is not None  # noqa: S101
     try:
-        file = open(path, "rb", buffering=0)
+        file = open(path, "rb", buffering=0)  # noqa: SIM115
     except OSError as error:
         message = f"cannot open {path}: {error.strerror}"
         raise SourceError(message, errno=error.errno, filename=path) from None

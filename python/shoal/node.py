@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 
     from shoal._core import CID, Block
     from shoal.content import AddKeywords, AnyCID, BytesLike, Content, PathLike, Source
-    from shoal.results import Added, Collected, DagStat, Entry, Exported, Imported, Pin, Presence, StoreStat, VerifyReport
+    from shoal.results import (
+        Added,
+        Collected,
+        DagStat,
+        Entry,
+        Exported,
+        Imported,
+        Pin,
+        Presence,
+        StoreStat,
+        VerifyReport,
+    )
 
 __all__ = ["AsyncFile", "Node", "Operation"]
 
@@ -303,9 +314,7 @@ class BlobVerbs(_Verbs):
         self, cid: AnyCID, source: PathLike | BytesLike | Any, *, offset: int = 0, pin: bool = True
     ) -> Operation[Presence]:
         """Takes in plain data along an outboard; see `Store.blob.import_data`."""
-        return self._node._operate(
-            "import", lambda store: store.blob.import_data(cid, source, offset=offset, pin=pin)
-        )
+        return self._node._operate("import", lambda store: store.blob.import_data(cid, source, offset=offset, pin=pin))
 
     async def present(self, cid: AnyCID) -> Presence | None:
         """What is here of a blob or block."""

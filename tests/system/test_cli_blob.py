@@ -29,9 +29,16 @@ def test_a_blob_is_added_looked_at_and_given_in_parts(shoal, tmp_path) -> None:
 
 def test_flags_that_contradict_are_usage_errors(shoal, tmp_path) -> None:
     (tmp_path / "file").write_bytes(b"x")
-    for flags in (["--layout", "blob", "--hash", "sha2-256"], ["--layout", "blob", "-t"], ["--layout", "blob", "--preserve-mode"]):
+    for flags in (
+        ["--layout", "blob", "--hash", "sha2-256"],
+        ["--layout", "blob", "-t"],
+        ["--layout", "blob", "--preserve-mode"],
+    ):
         shoal("add", *flags, tmp_path / "file", code=2)
     cid = shoal("add", "-Q", "--layout", "blob", tmp_path / "file").word
     for text in ("x", "1+", "+1", "-1", f"{1 << 63}-"):
         shoal("blob", "export", "--range", text, cid, code=2)
-    assert shoal("add", "-Q", "--layout", "trickle", tmp_path / "file").word == shoal("add", "-Q", "-t", tmp_path / "file").word
+    assert (
+        shoal("add", "-Q", "--layout", "trickle", tmp_path / "file").word
+        == shoal("add", "-Q", "-t", tmp_path / "file").word
+    )

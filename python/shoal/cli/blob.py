@@ -64,9 +64,7 @@ def blob() -> None:
 @_range_option
 @click.option("--outboard", is_flag=True, help="All nodes of the tree without the data, instead of a slice.")
 @pass_session
-def export(
-    session: Session, cid: str, target: str, ranges: list[tuple[int, int]] | None, outboard: bool
-) -> None:
+def export(session: Session, cid: str, target: str, ranges: list[tuple[int, int]] | None, outboard: bool) -> None:
     """Write a slice: groups of a blob, or of any BLAKE3 block, and what proves them.
 
     What iroh sends, byte for byte. A blob of which only a part is here gives the ranges that it has.

@@ -104,7 +104,8 @@ def _place(entry: Damage) -> str:
 
 def _report_lines(report: VerifyReport) -> list[str]:
     lines = [
-        f"damaged {entry.cid or '(no readable CID)'} {_place(entry)}: {printable(entry.reason)}" for entry in report.damaged
+        f"damaged {entry.cid or '(no readable CID)'} {_place(entry)}: {printable(entry.reason)}"
+        for entry in report.damaged
     ]
     lines += [f"missing {cid}" for cid in report.missing]
     lines += [f"hurt {cid}" for cid in report.roots]

@@ -97,7 +97,7 @@ fn slices_of_any_groups_are_those_of_bao_tree_and_it_reads_ours() {
 fn a_range_behind_the_end_is_the_last_group_here_and_its_last_chunk_there() {
     let data = painted(3 * GROUP_BYTES + 700);
     let wanted = Groups::of_bytes(u64::MAX - 1..u64::MAX, data.len() as u64);
-    assert_eq!(wanted.runs().collect::<Vec<_>>(), [3..4]);
+    assert!(wanted.runs().eq(std::iter::once(3..4)));
     let outboard = PreOrderMemOutboard::create(&data, BLOCK_SIZE);
     let mut theirs = Vec::new();
     encode_ranges_validated(&data[..], &outboard, &ChunkRanges::from(ChunkNum(u64::MAX >> 10)..), &mut theirs).unwrap();

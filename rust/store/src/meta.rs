@@ -742,6 +742,9 @@ mod tests {
         vec![
             Op::PackOpened { pack: 1 },
             Op::PackCommitted { pack: 1, length: 1 << 39, entries: 7, block_bytes: 9, log_check: [3; 8] },
+            Op::BlobSet { digest: [7; 32], bytes: 1 << 45 },
+            Op::BlobSet { digest: [8; 32], bytes: 3 << 20 },
+            Op::BlobRemoved { digest: [8; 32] },
             Op::BlocksDamaged { pack: 1, offsets: vec![26, 27, 1 << 38] },
             Op::BlocksDead { pack: 1, block_bytes: 5, offsets: vec![26, 1000, 1 << 38] },
             Op::PinSet(Pin { cid: cid(1), kind: PinKind::Recursive, name: Some("naïve".into()) }),

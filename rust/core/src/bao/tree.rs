@@ -172,6 +172,7 @@ pub fn join_values(values: &[Value]) -> Option<Value> {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -12,10 +12,10 @@ use crate::operation::Operation;
 use crate::session::Session;
 use crate::store::{Inner, Store, locked};
 use shoal_core::Cid;
-use shoal_core::bao::{GROUP_BYTES, Groups, PAIR_BYTES, Part, SLICE_HEADER_BYTES, Slice, group_value, groups};
+use shoal_core::bao::{GROUP_BYTES, Groups, Node, PAIR_BYTES, Part, SLICE_HEADER_BYTES, Slice, group_value, groups};
 use shoal_core::limits::BLOCK_BYTES_MAX;
 use std::io::{ErrorKind, IoSlice, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -86,7 +86,7 @@ pub(super) fn paths(paths: &BlobPaths, digest: &Digest) -> [PathBuf; 3] {
     ["partial.data", "partial.tree", "partial.map"].map(|kind| paths.file(digest, kind))
 }
 
-fn open_or_create(disk: &dyn Disk, path: &PathBuf) -> Result<Arc<dyn DiskFile>> {
+fn open_or_create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>> {
     match disk.open(path, true) {
         Err(e) if e.kind() == ErrorKind::NotFound => disk.create(path).map_err(|e| Error::io("creating", path, e)),
         other => other.map_err(|e| Error::io("opening", path, e)),
@@ -137,6 +137,25 @@ fn keep_flushing(files: &Files, filling: &Filling) {
         if files.flush(filling).is_err() {
             return;
         }
+    }
+}
+
+/// Nodes that were checked, and are written with the first group under them: until a group stands where the claimed length puts it,
+/// that length may be a lie, and with it the places of nodes, which could be anywhere in a file of 2^55 bytes. One path at most.
+#[derive(Default)]
+struct Held(Vec<(Node, Vec<u8>)>);
+
+impl Held {
+    fn hold(&mut self, node: Node, pair: &[u8]) {
+        self.0.push((node, pair.to_vec()));
+    }
+
+    fn write(&mut self, partial: &Partial) -> Result<()> {
+        let total = groups(partial.bytes);
+        for (node, pair) in self.0.drain(..) {
+            partial.files.write(&partial.files.tree, node.post_order(total) * PAIR_BYTES as u64, &pair)?;
+        }
+        Ok(())
     }
 }
 
@@ -212,7 +231,7 @@ impl Partial {
     ///
     /// Fails with [`Error::BadSlice`] at the first part that does not lead up to the digest; what came before it stays.
     pub fn write_slice(&self, wanted: &Groups, input: &mut dyn Read, operation: &Operation) -> Result<()> {
-        let total = groups(self.bytes);
+        let mut held = Held::default();
         let mut slice = Slice::new(&self.files.digest, self.bytes, wanted.clone());
         let mut buffer = vec![0; GROUP_BYTES];
         while let Some(part) = slice.next() {
@@ -222,8 +241,9 @@ impl Partial {
             input.read_exact(data).map_err(|e| self.short(e))?;
             slice.accept(data).map_err(|_| self.bad("it does not lead up to the hash"))?;
             match part {
-                Part::Pair(node) => self.files.write(&self.files.tree, node.post_order(total) * PAIR_BYTES as u64, data)?,
+                Part::Pair(node) => held.hold(node, data),
                 Part::Group { index, .. } => {
+                    held.write(self)?;
                     self.take_group(index, data)?;
                     operation.add_bytes(data.len() as u64);
                 }
@@ -234,6 +254,8 @@ impl Partial {
 
     /// Takes the outboard: all nodes in pre-order. Then [`Partial::write_data`] can check plain data.
     pub fn write_outboard(&self, input: &mut dyn Read, operation: &Operation) -> Result<()> {
+        let mut held = Held::default();
+        let mut is_deep = false;
         let mut slice = Slice::outboard(&self.files.digest, self.bytes);
         let mut pair = [0; PAIR_BYTES];
         while let Some(Part::Pair(node)) = slice.next() {
@@ -241,7 +263,12 @@ impl Partial {
             self.files.inner.check_poison()?;
             input.read_exact(&mut pair).map_err(|e| self.short(e))?;
             slice.accept(&pair).map_err(|_| self.bad("it does not lead up to the hash"))?;
-            self.files.write(&self.files.tree, node.post_order(groups(self.bytes)) * PAIR_BYTES as u64, &pair)?;
+            held.hold(node, &pair);
+            // The leftmost path is as long as the length claims only if the length is about right.
+            is_deep |= node.count == 2;
+            if is_deep {
+                held.write(self)?;
+            }
         }
         Ok(())
     }

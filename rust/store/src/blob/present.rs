@@ -138,8 +138,8 @@ mod tests {
         let mut log = PresentLog::begin(Arc::clone(&file), &digest, 1 << 24).unwrap();
         let mut ends = vec![(log.end, Groups::new())];
         let mut all = Groups::new();
-        for fresh in [vec![0..1], vec![5..9, 12..13], vec![2..3]] {
-            let fresh: Groups = fresh.into_iter().collect();
+        for fresh in [&[(0, 1)][..], &[(5, 9), (12, 13)], &[(2, 3)]] {
+            let fresh: Groups = fresh.iter().map(|(first, behind)| *first..*behind).collect();
             log.claim(&fresh).unwrap();
             all.insert_all(&fresh);
             ends.push((log.end, all.clone()));
