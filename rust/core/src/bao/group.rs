@@ -55,6 +55,7 @@ fn subtree(values: &[Value]) -> Value {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "tests")]
 mod tests {
     use super::*;
 
