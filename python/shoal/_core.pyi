@@ -149,7 +149,8 @@ class Path:
 class Profile:
     """The rules that turn a file into a DAG, and so decide its CID. Immutable, hashable, picklable.
 
-    Three are frozen for ever: `BLAKE3` (the default), `UNIXFS_V1_2025` and `UNIXFS_V0_2015` (the CIDs of Kubo and Helia, IPIP-499).
+    Four are frozen for ever: `BLAKE3` (the default), `BLAKE3_CDC` (the same, but cut where the content says: for versions of large
+    files), and `UNIXFS_V1_2025` and `UNIXFS_V0_2015` (the CIDs of Kubo and Helia, IPIP-499).
     Others are made from them with `replace`.
 
         >>> Profile.named("unixfs-v1-2025").replace(chunker="size-262144").name
@@ -157,6 +158,7 @@ class Profile:
     """
 
     BLAKE3: ClassVar[Profile]
+    BLAKE3_CDC: ClassVar[Profile]
     UNIXFS_V1_2025: ClassVar[Profile]
     UNIXFS_V0_2015: ClassVar[Profile]
 
@@ -175,7 +177,7 @@ class Profile:
         hash: str = ...,
         chunker: str = ...,
         raw_leaves: bool = ...,
-        layout: Literal["balanced", "trickle"] | str = ...,
+        layout: Literal["balanced", "trickle", "blob"] | str = ...,
         file_links_max: int = ...,
         directory_links_max: int = ...,
         hamt_fanout: int = ...,
@@ -200,15 +202,19 @@ class Profile:
 
     @property
     def chunker(self) -> str:
-        """Where files are cut: "size-N", "rabin-MIN-AVG-MAX" or "buzhash", in bytes."""
+        """Where files are cut: "size-N", "mincdc-MIN-MAX", "fastcdc-MIN-AVG-MAX", "rabin-MIN-AVG-MAX" or "buzhash", in bytes.
+
+        All but the first are content-defined: bytes put in or taken out move the cuts near them only. "mincdc" is the fast one; "fastcdc"
+        cuts where the Rust crate of that name does, "rabin" and "buzhash" where Kubo does. Rules: `docs/formats/profiles.md`.
+        """
 
     @property
     def raw_leaves(self) -> bool:
         """Whether chunks are plain blocks, not dag-pb nodes."""
 
     @property
-    def layout(self) -> Literal["balanced", "trickle"]:
-        """How chunks are linked."""
+    def layout(self) -> Literal["balanced", "trickle", "blob"]:
+        """How chunks are linked; "blob": not at all, a file is one raw BLAKE3 CID whatever its size (equal to `b3sum` of it)."""
 
     @property
     def file_links_max(self) -> int:
@@ -384,7 +390,7 @@ class Store:
     @property
     def path(self) -> str: ...
     def close(self) -> None: ...
-    def stat(self) -> tuple[str, int, int, int, int, int, int, int]: ...
+    def stat(self) -> tuple[str, int, int, int, int, int, int, int, int, int]: ...
     def recover(self, watch: _Watch) -> str | None:
         """Takes the lock once, and tells what a crash had left to put right."""
 
@@ -427,7 +433,7 @@ class Store:
     def collect(self, dry_run: bool, watch: _Watch) -> tuple[int, int, int, int, int]: ...
     def verify(
         self, watch: _Watch
-    ) -> tuple[int, int, list[tuple[CID | None, int, int, str]], list[CID], list[CID], bool]: ...
+    ) -> tuple[int, int, list[tuple[CID | None, int | None, int, str]], list[CID], list[CID], bool]: ...
     def refs(
         self, content: _Content, recursive: bool, unique: bool, depth_max: int | None, watch: _Watch
     ) -> RefBatches: ...
@@ -435,6 +441,25 @@ class Store:
     def dag_stat(self, content: _Content, watch: _Watch) -> tuple[CID, int, int, int, int]: ...
     def dag_get(self, content: _Content) -> Any: ...
     def dag_resolve(self, content: _Content) -> tuple[CID, str]: ...
+    def export_slice(
+        self, cid: _AnyCID, descriptor: int, ranges: Sequence[tuple[int, int]] | None, watch: _Watch
+    ) -> int: ...
+    def export_outboard(self, cid: _AnyCID, descriptor: int, watch: _Watch) -> int: ...
+    def import_slice(
+        self,
+        cid: _AnyCID,
+        pieces: Iterator[ReadableBuffer],
+        ranges: Sequence[tuple[int, int]] | None,
+        pin: bool,
+        watch: _Watch,
+    ) -> tuple[int, int, list[tuple[int, int]]]: ...
+    def import_outboard(self, cid: _AnyCID, bytes: int, pieces: Iterator[ReadableBuffer], watch: _Watch) -> None: ...
+    def import_data(
+        self, cid: _AnyCID, pieces: Iterator[ReadableBuffer], offset: int, pin: bool, watch: _Watch
+    ) -> tuple[int, int, list[tuple[int, int]]]: ...
+    def present(self, cid: _AnyCID) -> tuple[int, int, list[tuple[int, int]]] | None: ...
+    def discard_partial(self, cid: _AnyCID, watch: _Watch) -> bool: ...
+    def blobs(self) -> list[CID]: ...
     def export_car(self, content: _Content, descriptor: int, version: int, watch: _Watch) -> int: ...
     def import_car(self, path: str, pin_roots: bool, watch: _Watch) -> tuple[list[CID], int, int, int, int]: ...
     def import_car_stream(

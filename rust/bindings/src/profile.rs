@@ -11,7 +11,7 @@ use shoal_core::unixfs::profile::{DirectorySize, Layout};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Names of the frozen profiles, the default first.
-const NAMES: [&str; 3] = ["blake3", "unixfs-v1-2025", "unixfs-v0-2015"];
+const NAMES: [&str; 4] = ["blake3", "blake3-cdc", "unixfs-v1-2025", "unixfs-v0-2015"];
 
 /// The rules that turn a file into a DAG. Described in `_core.pyi`.
 #[pyclass(frozen, module = "shoal", name = "Profile")]
@@ -48,6 +48,7 @@ fn layout_name(layout: Layout) -> &'static str {
     match layout {
         Layout::Balanced => "balanced",
         Layout::Trickle => "trickle",
+        Layout::Blob => "blob",
     }
 }
 
@@ -73,7 +74,8 @@ fn set(profile: &mut unixfs::Profile, field: &str, value: &Bound<'_, PyAny>) -> 
             profile.layout = match value.extract()? {
                 "balanced" => Layout::Balanced,
                 "trickle" => Layout::Trickle,
-                _ => return Err(invalid(py, "a layout is 'balanced' or 'trickle'")),
+                "blob" => Layout::Blob,
+                _ => return Err(invalid(py, "a layout is 'balanced', 'trickle' or 'blob'")),
             };
         }
         "file_links_max" => profile.file_links_max = value.extract()?,
@@ -100,6 +102,12 @@ impl Profile {
     #[pyo3(name = "BLAKE3")]
     fn blake3() -> Self {
         Self(unixfs::Profile::blake3())
+    }
+
+    #[classattr]
+    #[pyo3(name = "BLAKE3_CDC")]
+    fn blake3_cdc() -> Self {
+        Self(unixfs::Profile::blake3_cdc())
     }
 
     #[classattr]

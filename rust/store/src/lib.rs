@@ -7,6 +7,7 @@
 //! Formats: docs/formats/.
 
 pub mod archive;
+mod blob;
 pub mod block;
 pub mod collect;
 pub mod directory;
@@ -34,6 +35,7 @@ mod store;
 pub mod verify;
 pub mod walk;
 
+pub use blob::{Partial, Present};
 pub use block::Block;
 pub use error::{Error, Result};
 pub use meta::{PIN_NAME_BYTES_MAX, Pin, PinKind};

@@ -3,7 +3,9 @@
 //! The tree of a file is walked from its root each time it is needed; the inner nodes on the way to the last place read
 //! are kept, so that reading on is one lookup a leaf.
 
+use crate::blob::{Blob, Cursor};
 use crate::block::Block;
+use crate::disk::Map;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use crate::output::Output;
@@ -34,6 +36,8 @@ struct Inner {
 enum Part {
     Leaf(Block, Range<usize>),
     Inner(Arc<Inner>),
+    /// The whole file.
+    Blob(Arc<Blob>),
 }
 
 impl Part {
@@ -41,6 +45,7 @@ impl Part {
         match self {
             Self::Leaf(_, range) => range.len() as u64,
             Self::Inner(inner) => inner.file_bytes,
+            Self::Blob(blob) => blob.bytes,
         }
     }
 }
@@ -89,6 +94,8 @@ pub(crate) enum LeafContent {
     Block(Cid, u64),
     /// In a node that was read on the way.
     Here(Block, Range<usize>),
+    /// So many bytes of a blob, from the leaf's offset on.
+    Blob(Arc<Blob>, usize),
 }
 
 /// The leaves of a file in order, from one offset to another. Memory: one inner node a level.
@@ -98,16 +105,22 @@ pub(crate) struct Leaves {
     /// Inner nodes on the way, each with its offset and the next child to visit; `None` means its own data is next.
     stack: Vec<(Arc<Inner>, u64, Option<usize>)>,
     first: Option<Leaf>,
+    /// A blob that is the whole file, and where the next piece of it begins.
+    blob: Option<(Arc<Blob>, u64)>,
 }
+
+/// Bytes of a blob that are read together, as if they were a leaf.
+const BLOB_LEAF_BYTES: u64 = 1024 * 1024;
 
 impl Leaves {
     fn new(store: &Store, root: &Part, range: Range<u64>) -> Self {
-        let mut leaves = Self { store: store.clone(), range, stack: Vec::new(), first: None };
+        let mut leaves = Self { store: store.clone(), range, stack: Vec::new(), first: None, blob: None };
         match root {
             Part::Leaf(block, content) => {
                 leaves.first = Some(Leaf { offset: 0, content: LeafContent::Here(block.clone(), content.clone()) });
             }
             Part::Inner(inner) => leaves.stack.push((Arc::clone(inner), 0, None)),
+            Part::Blob(blob) => leaves.blob = Some((Arc::clone(blob), leaves.range.start - leaves.range.start % BLOB_LEAF_BYTES)),
         }
         leaves
     }
@@ -115,6 +128,14 @@ impl Leaves {
     fn step(&mut self) -> Result<Option<Leaf>> {
         if let Some(leaf) = self.first.take() {
             return Ok(Some(leaf));
+        }
+        if let Some((blob, next)) = &mut self.blob {
+            let offset = *next;
+            let end = offset.saturating_add(BLOB_LEAF_BYTES).min(blob.bytes);
+            *next = end;
+            let bytes = usize::try_from(end.saturating_sub(offset)).unwrap_or(0);
+            let content = LeafContent::Blob(Arc::clone(blob), bytes);
+            return Ok((offset < self.range.end && bytes > 0).then_some(Leaf { offset, content }));
         }
         while let Some((inner, offset, next)) = self.stack.last_mut() {
             let own = inner.data.len() as u64;
@@ -145,6 +166,7 @@ impl Leaves {
             check_size(&child.cid, child.file_bytes, part.bytes())?;
             match part {
                 Part::Leaf(block, content) => return Ok(Some(Leaf { offset: at, content: LeafContent::Here(block, content) })),
+                Part::Blob(_) => return Err(Error::IsBlob { cid: child.cid, bytes: child.file_bytes }),
                 Part::Inner(inner) => {
                     if self.stack.len() >= DAG_DEPTH_MAX {
                         return Err(Error::DagTooDeep { cid: child.cid });
@@ -176,6 +198,7 @@ impl Leaf {
         match &self.content {
             LeafContent::Here(_, range) => range.len() as u64,
             LeafContent::Block(_, file_bytes) => *file_bytes,
+            LeafContent::Blob(_, bytes) => *bytes as u64,
         }
     }
 }
@@ -186,7 +209,7 @@ pub(crate) fn read_leaves(store: &Store, leaves: &[Leaf]) -> Result<Vec<(Block, 
         .iter()
         .filter_map(|leaf| match &leaf.content {
             LeafContent::Block(cid, _) => Some(cid.clone()),
-            LeafContent::Here(..) => None,
+            LeafContent::Here(..) | LeafContent::Blob(..) => None,
         })
         .collect();
     let mut blocks = store.blocks(&cids).into_iter();
@@ -194,6 +217,11 @@ pub(crate) fn read_leaves(store: &Store, leaves: &[Leaf]) -> Result<Vec<(Block, 
         .iter()
         .map(|leaf| match &leaf.content {
             LeafContent::Here(block, range) => Ok((block.clone(), range.clone())),
+            LeafContent::Blob(blob, bytes) => {
+                let mut content = vec![0; *bytes];
+                blob.read_at(&mut Cursor::default(), leaf.offset, &mut content)?;
+                Ok((Block::mapped(Map::from_bytes(content), 0, *bytes as u64), 0..*bytes))
+            }
             LeafContent::Block(cid, file_bytes) => {
                 let block = blocks.next().unwrap_or_else(|| Err(Error::NotFound { cid: cid.clone() }))?;
                 check_size(cid, *file_bytes, block.len() as u64)?;
@@ -258,13 +286,23 @@ pub struct FileReader {
     next: u64,
     /// The inner nodes that led to it, each with the offset where its content begins.
     path: Vec<(u64, Arc<Inner>)>,
+    /// Other inner nodes, read lately.
     inner: InnerNodes,
+    /// Where in a blob it is.
+    cursor: Cursor,
 }
 
 impl FileReader {
-    /// Opens a UnixFS file or a raw block. [`Error::NotAFile`] for anything else.
+    /// Opens a UnixFS file, a raw block or a blob. [`Error::NotAFile`] for anything else.
     pub fn open(store: &Store, cid: &Cid) -> Result<Self> {
-        let (root, metadata) = part(store, cid)?;
+        let (root, metadata) = match part(store, cid) {
+            Err(error @ Error::IsBlob { .. }) => (Part::Blob(store.0.blob(cid)?.ok_or(error)?), Metadata::default()),
+            // Nothing of it, or a part.
+            Err(error @ Error::NotFound { .. }) if cid.codec() == shoal_core::cid::codec::RAW => {
+                (Part::Blob(store.0.partial_blob(cid)?.ok_or(error)?), Metadata::default())
+            }
+            other => other?,
+        };
         Ok(Self {
             store: store.clone(),
             cid: cid.clone(),
@@ -275,6 +313,7 @@ impl FileReader {
             next: 0,
             path: Vec::new(),
             inner: InnerNodes::default(),
+            cursor: Cursor::default(),
         })
     }
 
@@ -298,6 +337,9 @@ impl FileReader {
 
     /// Fills `buffer` from `offset` on; fewer bytes only at the end of the file. Every byte was verified.
     pub fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        if let Part::Blob(blob) = &self.root {
+            return blob.read_at(&mut self.cursor, offset, buffer);
+        }
         if buffer.len() >= TOGETHER_BYTES_MIN {
             return self.read_together(offset, buffer);
         }
@@ -321,6 +363,8 @@ impl FileReader {
         let within = at.saturating_sub(offset);
         let (block, range) = match content {
             LeafContent::Here(block, range) => (block, range),
+            // Read another way, before it comes to this.
+            LeafContent::Blob(blob, _) => return Err(Error::IsBlob { cid: self.cid.clone(), bytes: blob.bytes }),
             LeafContent::Block(cid, file_bytes) => match self.read_groups(&cid, offset, file_bytes, within, room.len(), ahead)? {
                 Some(block) => {
                     let range = 0..block.len();
@@ -392,6 +436,7 @@ impl FileReader {
         let root = match &self.root {
             Part::Leaf(block, range) => return here(0, block.clone(), range.clone()),
             Part::Inner(inner) => Arc::clone(inner),
+            Part::Blob(blob) => return Err(Error::IsBlob { cid: self.cid.clone(), bytes: blob.bytes }),
         };
         while self.path.last().is_some_and(|(start, inner)| !(*start..start.saturating_add(inner.file_bytes)).contains(&offset)) {
             self.path.pop();
@@ -425,7 +470,7 @@ impl FileReader {
                     self.inner.keep(&child.cid, &inner);
                     self.path.push((at, inner));
                 }
-                Part::Inner(_) => return Err(Error::DagTooDeep { cid: child.cid.clone() }),
+                Part::Inner(_) | Part::Blob(_) => return Err(Error::DagTooDeep { cid: child.cid.clone() }),
             }
         }
         // Sizes of children were checked against their node when it was decoded.

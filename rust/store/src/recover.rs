@@ -35,6 +35,8 @@ pub struct RecoveryReport {
     pub bytes_skipped: u64,
     /// Packs whose index was missing or bad, and was made again.
     pub indexes_rebuilt: Vec<u32>,
+    /// Blobs that were whole and not committed, and are now.
+    pub blobs_kept: u64,
 }
 
 const FORMAT_NAME: &str = "SHOAL";
@@ -159,6 +161,8 @@ fn rebuild_meta(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
     // found again as unknown.
     let paths = PackPaths::new(path.join("packs"));
     contents.packs.retain(|pack, record| record.is_sealed && disk.identity(&paths.car(*pack)).is_ok());
+    contents.blobs = crate::blob::found_on_disk(disk, path);
+    contents.blobs_gone.clear();
     let kept = path.join("meta.damaged");
     let _ = disk.remove(&kept);
     match disk.link(&meta, &kept) {
@@ -182,6 +186,7 @@ pub(crate) fn take_over(inner: &Arc<Inner>, is_first: bool) -> Result<()> {
         let unknown = tidy(inner)?;
         recover_tail(inner, &mut report)?;
         adopt(inner, unknown, &mut report)?;
+        report.blobs_kept = inner.recover_blobs()?;
         inner.merge_if_many();
         inner.tidy_merged();
     } else {

@@ -3,6 +3,7 @@
 //! Readers see what is committed, nothing else. What is looked up stands under one read lock; bytes are read and hashed outside it.
 //! Writing is in `session.rs`, taking over after a crash in `recover.rs`.
 
+use crate::blob::Blobs;
 use crate::block::Block;
 use crate::disk::{Disk, DiskFile, Map, RealDisk};
 use crate::error::{Error, Result};
@@ -59,6 +60,10 @@ pub struct Stat {
     pub blocks: u64,
     /// Their lengths together, in bytes.
     pub block_bytes: u64,
+    /// Blobs: whole files, kept beside the packs.
+    pub blobs: u64,
+    /// Their lengths together, in bytes.
+    pub blob_bytes: u64,
     /// Pack files.
     pub packs: u64,
     /// Their committed lengths together, in bytes.
@@ -144,6 +149,11 @@ pub(crate) struct State {
 impl State {
     pub fn sealed(&self, pack: u32) -> Option<&Arc<Sealed>> {
         self.sealed.binary_search_by_key(&pack, |sealed| sealed.id).ok().and_then(|at| self.sealed.get(at))
+    }
+
+    /// Whether a committed blob has this digest.
+    pub fn has_blob(&self, cid: &Cid) -> bool {
+        crate::blob::digest_of(cid).is_some_and(|digest| self.contents.blobs.contains_key(&digest))
     }
 
     fn is_live(&self, found: Found) -> bool {
@@ -321,6 +331,7 @@ pub(crate) struct Inner {
     pub disk: Arc<dyn Disk>,
     pub root: PathBuf,
     pub paths: PackPaths,
+    pub blobs: Blobs,
     pub options: Options,
     pub state: RwLock<State>,
     pub journal: Mutex<Journal>,
@@ -498,7 +509,7 @@ impl Inner {
 
     pub fn has(&self, cid: &Cid, is_committed_only: bool) -> Result<bool> {
         let Some(key) = key(cid) else { return Ok(true) };
-        self.look_up(|state| Ok(state.first(&key, is_committed_only)?.is_some()))
+        Ok(self.look_up(|state| Ok(state.first(&key, is_committed_only)?.is_some()))? || self.blob_bytes(cid).is_some())
     }
 
     /// The block, checked against its hash unless told otherwise.
@@ -510,8 +521,20 @@ impl Inner {
             check_hash(cid)?;
         }
         match self.read_once(cid, is_committed_only, is_verified) {
-            Err(Error::NotFound { .. } | Error::Damaged { .. }) if self.refresh()? => self.read_once(cid, is_committed_only, is_verified),
+            Err(Error::NotFound { .. }) if self.blob_bytes(cid).is_some() => Err(self.not_a_block(cid)),
+            Err(Error::NotFound { .. } | Error::Damaged { .. }) if self.refresh()? => {
+                let again = self.read_once(cid, is_committed_only, is_verified);
+                again.map_err(|error| if matches!(error, Error::NotFound { .. }) { self.not_a_block(cid) } else { error })
+            }
             other => other,
+        }
+    }
+
+    /// Why a CID that no pack has is no block.
+    fn not_a_block(&self, cid: &Cid) -> Error {
+        match self.blob_bytes(cid) {
+            Some(bytes) => Error::IsBlob { cid: cid.clone(), bytes },
+            None => Error::NotFound { cid: cid.clone() },
         }
     }
 
@@ -598,6 +621,7 @@ impl Store {
             disk,
             root: path.to_owned(),
             paths: PackPaths::new(path.join("packs")),
+            blobs: Blobs::new(path),
             options,
             state: RwLock::new(State { contents, ..State::default() }),
             journal: Mutex::new(journal),
@@ -640,7 +664,7 @@ impl Store {
     pub fn has_many(&self, cids: &[Cid]) -> Result<Vec<bool>> {
         let all = || {
             self.0.look_up(|state| {
-                let has = |cid| key(cid).map_or(Ok(true), |key| Ok(state.first(&key, true)?.is_some()));
+                let has = |cid| key(cid).map_or(Ok(true), |key| Ok(state.first(&key, true)?.is_some() || state.has_blob(cid)));
                 cids.iter().map(has).collect::<std::result::Result<Vec<bool>, BadIndex>>()
             })
         };
@@ -648,14 +672,15 @@ impl Store {
         if answer.contains(&false) && self.0.refresh()? { all() } else { Ok(answer) }
     }
 
-    /// Length of a block in bytes, without reading it.
+    /// Length of a block or blob in bytes, without reading it.
     pub fn size(&self, cid: &Cid) -> Result<u64> {
         if let Some(inline) = cid.identity() {
             return Ok(inline.len() as u64);
         }
         let size = || -> Result<Option<u64>> {
             let Some(key) = key(cid) else { return Ok(None) };
-            Ok(self.0.look_up(|state| state.first(&key, true))?.map(|found| found.place.block_bytes()))
+            let found = self.0.look_up(|state| state.first(&key, true))?;
+            Ok(found.map(|found| found.place.block_bytes()).or_else(|| self.0.blob_bytes(cid)))
         };
         if let Some(bytes) = size()? {
             return Ok(bytes);
@@ -715,6 +740,8 @@ impl Store {
             path: self.0.root.clone(),
             blocks: 0,
             block_bytes: 0,
+            blobs: state.contents.blobs.len() as u64,
+            blob_bytes: state.contents.blobs.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
             packs: state.contents.packs.len() as u64,
             pack_bytes: 0,
             dead_bytes: 0,

@@ -184,8 +184,8 @@ fn a_flipped_tree_file_gives_no_wrong_byte_and_no_false_damage_and_is_made_again
             assert!(report.is_sound());
             // All of the file is sound again, whether reads or the verification found it.
             let again = verify(&open(&disk, &packs()), &Operation::new()).unwrap();
-            assert!(again.trees_rebuilt.is_empty(), "{hash:?} byte {at}");
-            let before = report.trees_rebuilt == [0]
+            assert!(again.tree_files_rebuilt.is_empty(), "{hash:?} byte {at}");
+            let before = report.tree_files_rebuilt == [0]
                 || content(&disk, TREE) != {
                     let mut bad = tree.clone();
                     bad[at] ^= 0x10;
@@ -259,7 +259,7 @@ fn the_lists_of_added_blocks_are_written_for_the_open_pack_too_and_go_on_growing
     }
     let once = (17 * 1024 * 1024 / LEAF * 6 + 4) as u64;
     assert_eq!(values, [once, 2 * once, 3 * once]);
-    assert!(verify(&open(&disk, &options(1 << 30)), &Operation::new()).unwrap().trees_rebuilt.is_empty());
+    assert!(verify(&open(&disk, &options(1 << 30)), &Operation::new()).unwrap().tree_files_rebuilt.is_empty());
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn values_move_with_their_blocks_when_packs_are_written_anew_and_the_old_tree_fi
         // The first pack has no dead block, so it is kept; give it one.
         let session = store.write().unwrap();
         let first = store.pack_entries(0).unwrap().next().unwrap().unwrap();
-        session.delete(&[first.cid.clone()]).unwrap();
+        session.delete(std::slice::from_ref(&first.cid)).unwrap();
         session.commit().unwrap();
         drop(store);
         let store = open(&disk, &packs());

@@ -72,6 +72,7 @@ fn subtree(values: &[Value]) -> Value {
 }
 
 #[cfg(test)]
+#[expect(clippy::cast_possible_truncation, reason = "tests")]
 mod tests {
     use super::*;
 

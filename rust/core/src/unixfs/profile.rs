@@ -13,6 +13,8 @@ pub enum Layout {
     Balanced,
     /// Leaves near the front are near the root (for streaming).
     Trickle,
+    /// No links: a file is one raw CID, whatever its size; above the size of a block, a blob.
+    Blob,
 }
 
 /// What is compared with the sharding threshold of a directory.
@@ -62,6 +64,12 @@ impl Profile {
         Self { name: "blake3".into(), hash: Hash::Blake3, ..Self::unixfs_v1_2025() }
     }
 
+    /// As [`Profile::blake3`], cut where the content says: versions of a file share what did not change, wherever it moved to.
+    #[must_use]
+    pub fn blake3_cdc() -> Self {
+        Self { name: "blake3-cdc".into(), chunker: Chunker::MinCdc { min: 43_691, max: 87_381 }, ..Self::blake3() }
+    }
+
     /// IPIP-499 `unixfs-v1-2025`: the same CIDs as Kubo and Helia.
     #[must_use]
     pub fn unixfs_v1_2025() -> Self {
@@ -99,7 +107,7 @@ impl Profile {
     /// The frozen profile of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::blake3(), Self::unixfs_v1_2025(), Self::unixfs_v0_2015()].into_iter().find(|p| p.name == name)
+        [Self::blake3(), Self::blake3_cdc(), Self::unixfs_v1_2025(), Self::unixfs_v0_2015()].into_iter().find(|p| p.name == name)
     }
 
     /// Names a block: CID version, hash, and identity where the block is small enough to inline (`<=`, as Kubo's
@@ -135,7 +143,7 @@ impl Profile {
     pub fn check(&self) -> Result<(), ProfileError> {
         self.chunker.check().map_err(ProfileError::Chunker)?;
         // A balanced tree of one link a node never ends; Kubo hangs.
-        let links_min = if self.layout == Layout::Balanced { 2 } else { 1 };
+        let links_min = if self.layout == Layout::Trickle { 1 } else { 2 };
         if self.cid_version > 1 {
             Err(ProfileError::CidVersion(self.cid_version))
         } else if self.hash == Hash::Identity {
@@ -148,6 +156,8 @@ impl Profile {
             Err(ProfileError::HamtFanout(self.hamt_fanout))
         } else if self.inline_bytes_max > IDENTITY_BYTES_MAX {
             Err(ProfileError::InlineBytes(self.inline_bytes_max))
+        } else if self.layout == Layout::Blob && (self.hash != Hash::Blake3 || !self.raw_leaves || self.inline_bytes_max > 0) {
+            Err(ProfileError::Blob)
         } else {
             Ok(())
         }
@@ -171,6 +181,8 @@ pub enum ProfileError {
     HamtFanout(usize),
     /// Blocks to inline that are larger than an identity CID may be.
     InlineBytes(usize),
+    /// Blobs under another hash than BLAKE3, with leaves that are not raw, or inlined.
+    Blob,
 }
 
 impl std::fmt::Display for ProfileError {
@@ -186,6 +198,9 @@ impl std::fmt::Display for ProfileError {
                 write!(f, "a file node cannot have at most {n} links (2 to {FILE_LINKS_MAX}; trickle: 1 to {FILE_LINKS_MAX})")
             }
             Self::HamtFanout(n) => write!(f, "HAMT fanout {n} is not a power of two from 8 to {HAMT_FANOUT_MAX}"),
+            Self::Blob => f.write_str(
+                "the layout blob needs the hash blake3, raw leaves, and nothing inlined: a blob is verified along its BLAKE3 tree",
+            ),
             Self::InlineBytes(n) => write!(f, "inline limit {n} exceeds the maximum of {IDENTITY_BYTES_MAX} bytes"),
         }
     }
@@ -198,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_frozen_profiles_are_sound_and_found_by_name() {
-        for name in ["blake3", "unixfs-v1-2025", "unixfs-v0-2015"] {
+        for name in ["blake3", "blake3-cdc", "unixfs-v1-2025", "unixfs-v0-2015"] {
             let profile = Profile::named(name).unwrap();
             assert_eq!((profile.check(), profile.name.as_str()), (Ok(()), name));
         }
@@ -223,7 +238,12 @@ mod tests {
         assert_eq!(of(|p| p.hamt_fanout = 4), Err(ProfileError::HamtFanout(4)));
         assert_eq!(of(|p| p.hamt_fanout = 24), Err(ProfileError::HamtFanout(24)));
         assert_eq!(of(|p| p.hamt_fanout = 2048), Err(ProfileError::HamtFanout(2048)));
+        assert_eq!(of(|p| p.layout = Layout::Blob), Err(ProfileError::Blob));
         assert_eq!(of(|p| p.inline_bytes_max = 129), Err(ProfileError::InlineBytes(129)));
+        let blob = Profile { layout: Layout::Blob, ..Profile::blake3() };
+        assert_eq!(blob.check(), Ok(()));
+        assert_eq!(Profile { raw_leaves: false, ..blob.clone() }.check(), Err(ProfileError::Blob));
+        assert_eq!(Profile { inline_bytes_max: 1, ..blob }.check(), Err(ProfileError::Blob));
         // These Kubo allows too.
         assert_eq!(of(|p| p.cid_version = 0), Ok(()));
         assert_eq!(of(|p| (p.layout, p.file_links_max) = (Layout::Trickle, 1)), Ok(()));

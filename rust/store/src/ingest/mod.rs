@@ -5,6 +5,8 @@
 //! follows neither the size of a file nor the number of files. Nothing is acknowledged, and nothing kept, unless all of it was.
 
 mod assemble;
+mod baton;
+mod blob;
 mod ignore;
 mod job;
 mod source;
@@ -13,7 +15,7 @@ mod work;
 
 pub use ignore::IgnoreRules;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::group_list::GroupList;
 use crate::meta::{Pin, PinKind};
 use crate::operation::Operation;
@@ -22,9 +24,11 @@ use crate::store::Store;
 use assemble::Assembler;
 use job::Queue;
 use shoal_core::Cid;
+use shoal_core::unixfs::profile::Layout;
 use shoal_core::unixfs::{Metadata, Profile};
 use std::ffi::OsString;
 use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -196,7 +200,7 @@ pub fn add(
     operation: &Operation,
     on_entry: &mut OnEntry<'_>,
 ) -> Result<AddReport> {
-    run(store, options, operation, on_entry, options.wrap, |queue, sender| source::walk(sources, options, operation, queue, &sender))
+    run(store, options, operation, on_entry, options.wrap, |queue, _, sender| source::walk(sources, options, operation, queue, &sender))
 }
 
 /// Adds what `input` yields until its end, as one file called `name`. Commits before it returns.
@@ -209,7 +213,11 @@ pub fn add_stream(
     on_entry: &mut OnEntry<'_>,
 ) -> Result<AddReport> {
     let metadata = Metadata { mode: options.mode, mtime: options.mtime };
-    run(store, options, operation, on_entry, options.wrap, |queue, sender| {
+    run(store, options, operation, on_entry, options.wrap, |queue, sink, sender| {
+        if options.profile.layout == Layout::Blob {
+            let message = blob::stream(0, name.into_vec(), input, Error::Stream, sink, operation)?;
+            return sender.send(message).map_err(|_| Error::Cancelled);
+        }
         stream::feed(input, name, metadata, &options.profile, operation, queue, &sender)
     })
 }
@@ -224,9 +232,14 @@ fn run<P>(
     produce: P,
 ) -> Result<AddReport>
 where
-    P: FnOnce(&Queue, mpsc::Sender<job::Message>) -> Result<()> + Send,
+    P: FnOnce(&Queue, &Sink, mpsc::Sender<job::Message>) -> Result<()> + Send,
 {
     options.profile.check()?;
+    let keeps = options.preserve_mode || options.preserve_mtime || options.mode.is_some() || options.mtime.is_some();
+    if keeps && options.profile.layout == Layout::Blob {
+        let text = "a blob is nothing but its bytes, and has no place for a mode or a time; add without them, or with the layout balanced";
+        return Err(Error::Options(text.to_owned()));
+    }
     let threads = if options.threads == 0 { default_threads() } else { options.threads };
     let sink = Sink::new(store, options.only_hash)?;
     let queue = Queue::new(threads * 4);
@@ -238,11 +251,11 @@ where
             let (sender, queue, sink) = (sender.clone(), &queue, &sink);
             scope.spawn(move || work::run(options, operation, queue, sink, &sender));
         }
-        let (producer_sender, producer_queue) = (sender, &queue);
+        let (producer_sender, producer_queue, producer_sink) = (sender, &queue, &sink);
         scope.spawn(move || {
             let _close = producer_queue.close_on_drop();
             let failures = producer_sender.clone();
-            if let Err(error) = produce(producer_queue, producer_sender) {
+            if let Err(error) = produce(producer_queue, producer_sink, producer_sender) {
                 // The receiver is gone only when it failed itself.
                 let _ = failures.send(job::Message::Failed(error));
             }
