@@ -72,7 +72,6 @@ fn subtree(values: &[Value]) -> Value {
 }
 
 #[cfg(test)]
-#[expect(clippy::cast_possible_truncation, reason = "tests")]
 mod tests {
     use super::*;
 
