@@ -13,7 +13,7 @@ use shoal_store::{Error, Options, Pin, PinKind, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use support::{EIO, ENOSPC, Fault, FaultyDisk, PowerDisk, STORE, content, memory, open, options, painted, set_content};
+use support::{EIO, ENOSPC, Fault, FaultyDisk, STORE, content, memory, open, options, painted, set_content};
 
 type Blocks = BTreeMap<Cid, Vec<u8>>;
 
@@ -487,38 +487,6 @@ fn a_process_that_dies_between_any_two_operations_leaves_before_or_after() {
         check_before_or_after(&store, acknowledged, &what);
         drop(store.write().unwrap());
         check_before_or_after(&store, acknowledged, &what);
-        if !disk.has_failed() {
-            break;
-        }
-        n += 1;
-    }
-}
-
-#[test]
-fn a_power_cut_between_any_two_operations_leaves_before_or_after() {
-    let mut n = 0;
-    loop {
-        let below = PowerDisk::new();
-        let disk = FaultyDisk::new(Arc::new(below.clone()));
-        disk.fail_at(n, Fault::Lasting(EIO));
-        let mut acknowledged = None;
-        if let Ok(store) = Store::open(Arc::new(disk.clone()), Path::new(STORE), options(2000)) {
-            let _ = work(&store, &mut |round| acknowledged = Some(round));
-        }
-        for seed in 0..12 {
-            let what = format!("power cut before {n}, {:?}, seed {seed}", disk.log().get(usize::try_from(n).unwrap()));
-            let after = below.after_power_cut(seed);
-            let store = match Store::open(Arc::new(after.clone()), Path::new(STORE), options(2000)) {
-                Ok(store) => store,
-                Err(e) => panic!("{what}: {e}"),
-            };
-            check_before_or_after(&store, acknowledged, &what);
-            drop(store.write().unwrap_or_else(|e| panic!("{what}: {e}")));
-            check_before_or_after(&store, acknowledged, &what);
-            assert_eq!(store.stat().unwrap().packs_missing, [], "{what}");
-            work(&store, &mut |_| {}).unwrap_or_else(|e| panic!("{what}: {e}"));
-            check_before_or_after(&open(&after, &options(2000)), Some(2), &what);
-        }
         if !disk.has_failed() {
             break;
         }
