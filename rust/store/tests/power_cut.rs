@@ -161,17 +161,17 @@ macro_rules! work {
 }
 
 work! {
-    a_cut_while_a_store_is_made: "make a store", 60;
-    a_cut_while_adding: "add", 60;
-    a_cut_while_commits_are_shared: "group commit", 60;
-    a_cut_while_packs_are_sealed: "seal", 60;
-    a_cut_while_indexes_are_merged: "merge indexes", 20;
-    a_cut_while_pins_come_and_go: "pins", 60;
-    a_cut_while_sessions_are_given_up: "roll back", 60;
-    a_cut_while_collecting: "collect", 60;
-    a_cut_while_live_data_moves: "move live data", 60;
-    a_cut_while_the_journal_is_rewritten: "compact the journal", 60;
-    a_cut_while_a_lost_journal_is_made_again: "rebuild the journal", 60;
+    a_cut_while_a_store_is_made: "make a store", 80;
+    a_cut_while_adding: "add", 80;
+    a_cut_while_commits_are_shared: "group commit", 80;
+    a_cut_while_packs_are_sealed: "seal", 80;
+    a_cut_while_indexes_are_merged: "merge indexes", 6;
+    a_cut_while_pins_come_and_go: "pins", 80;
+    a_cut_while_sessions_are_given_up: "roll back", 80;
+    a_cut_while_collecting: "collect", 80;
+    a_cut_while_live_data_moves: "move live data", 80;
+    a_cut_while_the_journal_is_rewritten: "compact the journal", 80;
+    a_cut_while_a_lost_journal_is_made_again: "rebuild the journal", 80;
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 /// Blocks from here on are nodes with links to [`CHILDREN`] leaves each.
 pub const ROOTS: u64 = 1000;
-pub const CHILDREN: u64 = 3;
+pub const CHILDREN: u64 = 6;
 /// The work that a store must take after a crash.
 const FRESH: u64 = 900;
 
@@ -84,7 +84,10 @@ impl Transaction {
     /// Does all but the commit.
     pub fn prepare(&self, session: &shoal_store::Session) -> Result<(), Error> {
         let blocks: Vec<_> = self.puts.iter().map(|n| block(*n)).collect();
-        session.put_many(&blocks.iter().map(|block| (&block.0, block.1.as_slice())).collect::<Vec<_>>())?;
+        // In three writes.
+        for some in blocks.chunks(blocks.len().div_ceil(3).max(1)) {
+            session.put_many(&some.iter().map(|block| (&block.0, block.1.as_slice())).collect::<Vec<_>>())?;
+        }
         session.delete(&self.deletes.iter().map(|n| block(*n).0.clone()).collect::<Vec<_>>())?;
         for n in &self.unpins {
             session.unpin(&block(*n).0)?;

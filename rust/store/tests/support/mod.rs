@@ -4,6 +4,7 @@
 
 pub mod dice;
 pub mod expected;
+pub mod failing_disk;
 pub mod power_disk;
 pub mod scenarios;
 

@@ -106,12 +106,12 @@ fn large() -> Options {
 
 /// Two or three DAGs to a pack.
 fn small() -> Options {
-    options(3500)
+    options(7000)
 }
 
-/// A pack for each batch.
+/// Two packs to a DAG.
 fn tiny() -> Options {
-    options(1)
+    options(2000)
 }
 
 fn add(world: &World) -> Result<(), Error> {
@@ -156,15 +156,16 @@ fn seal(world: &World) -> Result<(), Error> {
     world.commit(&store, Transaction { puts, pins: vec![ROOTS + 4, ROOTS + 8], ..Transaction::default() })
 }
 
-fn seal_nine(world: &World) -> Result<(), Error> {
-    world.add_all(&world.open()?, 0..8)
+fn fill_eight_packs(world: &World) -> Result<(), Error> {
+    world.add_all(&world.open()?, 0..4)
 }
 
 fn merge(world: &World) -> Result<(), Error> {
     let store = world.open()?;
-    world.add_all(&store, 8..12)?;
+    world.add_all(&store, 4..6)?;
     drop(store);
-    world.add_all(&world.open()?, 12..20)
+    // Enough for a second merged index, which takes in the first.
+    world.add_all(&world.open()?, 6..10)
 }
 
 fn pins(world: &World) -> Result<(), Error> {
@@ -247,7 +248,7 @@ fn quickly_compacted() -> Options {
 }
 
 fn rebuilding() -> Options {
-    Options { rebuild_meta: true, ..options(2500) }
+    Options { rebuild_meta: true, ..options(5000) }
 }
 
 fn put_and_lose_the_journal(world: &World) -> Result<(), Error> {
@@ -274,7 +275,7 @@ pub static SCENARIOS: &[Scenario] = &[
     Scenario { name: "add", path: STORE, options: large, prepare: make_store, run: add },
     Scenario { name: "group commit", path: STORE, options: small, prepare: make_store, run: group_commit },
     Scenario { name: "seal", path: STORE, options: small, prepare: make_store, run: seal },
-    Scenario { name: "merge indexes", path: STORE, options: tiny, prepare: seal_nine, run: merge },
+    Scenario { name: "merge indexes", path: STORE, options: tiny, prepare: fill_eight_packs, run: merge },
     Scenario { name: "pins", path: STORE, options: small, prepare: make_store, run: pins },
     Scenario { name: "roll back", path: STORE, options: large, prepare: make_store, run: roll_back },
     Scenario { name: "collect", path: STORE, options: small, prepare: add_and_unpin, run: collection },
