@@ -113,7 +113,12 @@ macro_rules! ensure {
 impl Expected {
     pub fn begin(&mut self, id: usize, transaction: &Transaction) {
         self.put.extend(&transaction.puts);
-        self.begun.insert(id, transaction.clone());
+        let mut transaction = transaction.clone();
+        if transaction.is_gradual {
+            let kept: BTreeSet<u64> = self.pins.iter().flat_map(|n| if *n < ROOTS { vec![*n] } else { whole(*n) }).collect();
+            transaction.deletes.retain(|n| !kept.contains(n));
+        }
+        self.begun.insert(id, transaction);
     }
 
     pub fn acknowledge(&mut self, id: usize) {
@@ -172,6 +177,23 @@ impl Expected {
             }
         }
         Ok(())
+    }
+
+    /// Takes the store's word for what was cut short: from here on it is done, or it is not and what it put may be there.
+    pub fn settle(&mut self, store: &Store) {
+        let found = store.pins().unwrap();
+        let there: BTreeSet<u64> = self.put.iter().copied().filter(|n| found.iter().any(|one| one.cid == block(*n).0)).collect();
+        for (id, transaction) in std::mem::take(&mut self.begun) {
+            if transaction.is_done(&there) {
+                Self::apply(&transaction, &mut self.blocks, &mut self.pins);
+                continue;
+            }
+            // A block that came back, or never went, belongs to nobody now.
+            let touched = transaction.puts.iter().chain(transaction.deletes.iter().filter(|_| transaction.is_gradual));
+            let touched: Vec<u64> = touched.copied().filter(|n| !self.blocks.contains(n) || transaction.is_gradual).collect();
+            self.blocks.retain(|n| !touched.contains(n));
+            self.begun.insert(id, Transaction { puts: touched, ..Transaction::default() });
+        }
     }
 
     /// Whether the store, which nobody recovered yet, serves readers (unless its journal was lost), recovers, takes new work, and
