@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ KUBO_VERSION = "0.42.0"
 CACHE = Path(
     os.environ.get("SHOAL_CI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoal-ci"
 )
+
+# A shell that starts the run in the background has it ignore Ctrl-C, and every child of a test would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _missing: dict[str, int] = {}
 _notes: list[str] = []

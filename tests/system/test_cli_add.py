@@ -163,8 +163,10 @@ def test_kubos_way_of_saying_no_is_understood(shoal, photos) -> None:
         ),  # another hash implies version 1, and that raw leaves
         (["--profile", "unixfs-v0-2015", "--cid-version", "1"], "bafkrei"),
         (["--profile", "unixfs-v0-2015", "--cid-version", "1", "--no-raw-leaves"], "bafybei"),
-        (["--profile", "unixfs-v1-2025", "--cid-version", "0"], "Qm"),
-        (["--cid-version", "0", "--hash", "sha2-256"], "Qm"),
+        # leaves stay raw, and a raw block has no version 0
+        (["--profile", "unixfs-v1-2025", "--cid-version", "0"], "bafkrei"),
+        (["--cid-version", "0", "--hash", "sha2-256"], "bafkrei"),
+        (["--cid-version", "0", "--hash", "sha2-256", "--no-raw-leaves"], "Qm"),
         (["--hash", "sha2-256"], "bafkrei"),
         (["--hash", "SHA2-256", "--no-raw-leaves"], "bafybei"),
         (["--hash", "sha2-512"], "bafkrgq"),

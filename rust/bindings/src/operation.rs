@@ -58,7 +58,7 @@ impl Operation {
 #[pyo3(from_item_all)]
 pub struct Watch {
     pub operation: Option<Py<Operation>>,
-    /// Called with a [`Reading`]'s parts every now and then, and once at the end.
+    /// Called with a [`Reading`]'s parts at once, every now and then, and at the end.
     on_progress: Option<Py<PyAny>>,
 }
 
@@ -161,7 +161,8 @@ pub fn run_with<T: Send, N: Send>(
             Err(e) => return Err(error::no_thread(py, &e)),
         };
         let mut raised = None;
-        let mut told_at = Instant::now();
+        // At once, then every slice: what Python is asked for next may keep it waiting.
+        let mut told_at: Option<Instant> = None;
         // What Python has to give is asked for at once: a small stream shall not cost a slice.
         let mut is_busy = true;
         loop {
@@ -172,9 +173,9 @@ pub fn run_with<T: Send, N: Send>(
                 }
                 py.check_signals()?;
                 if let Some(on_progress) = &watch.on_progress
-                    && (is_over || told_at.elapsed() >= SLICE)
+                    && (is_over || told_at.is_none_or(|at| at.elapsed() >= SLICE))
                 {
-                    told_at = Instant::now();
+                    told_at = Some(Instant::now());
                     on_progress.call1(py, reading(&counters))?;
                 }
                 if is_over { Ok(false) } else { chore(py) }

@@ -1,11 +1,15 @@
 //! What the walker gives the workers, and what both tell the assembler.
 
 use super::EntryKind;
+use super::baton::{Baton, Turn};
+use super::work::segment_bytes;
 use crate::error::Error;
 use crate::queue::Shared;
-use shoal_core::unixfs::{Child, Metadata};
+use shoal_core::chunk::Chunker;
+use shoal_core::unixfs::{Child, Metadata, Profile};
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A file to add, found by the walker. `sequence` is its place in the order of the walk.
@@ -39,26 +43,35 @@ pub(super) struct LargeFile {
     pub path: PathBuf,
     pub file: File,
     pub bytes: u64,
-    pub chunk_bytes: usize,
-    /// Chunks a segment holds.
-    pub segment_chunks: usize,
+    pub segment_bytes: usize,
     pub segments: u64,
     next: AtomicU64,
+    /// Where cuts depend on what came before: whose turn it is to cut.
+    baton: Option<Arc<Baton>>,
 }
 
 impl LargeFile {
-    pub fn new(sequence: u64, path: PathBuf, file: File, bytes: u64, chunk_bytes: usize, segment_chunks: usize) -> Self {
-        let segments = bytes.div_ceil((chunk_bytes * segment_chunks) as u64).max(1);
-        Self { sequence, path, file, bytes, chunk_bytes, segment_chunks, segments, next: AtomicU64::new(0) }
+    pub fn new(job: FileJob, file: File, bytes: u64, profile: &Profile) -> Self {
+        let segment_bytes = segment_bytes(profile);
+        let segments = bytes.div_ceil(segment_bytes as u64).max(1);
+        let baton = (!matches!(profile.chunker, Chunker::Size(_))).then(Arc::default);
+        Self { sequence: job.sequence, path: job.path, file, bytes, segment_bytes, segments, next: AtomicU64::new(0), baton }
     }
 }
 
-impl Shared for LargeFile {
-    type Segment = u64;
+/// A segment of a large file, in the hands of one worker.
+pub(super) struct Segment {
+    pub index: u64,
+    pub turn: Option<Turn>,
+}
 
-    fn claim(&self) -> Option<u64> {
-        let segment = self.next.fetch_add(1, Ordering::Relaxed);
-        (segment < self.segments).then_some(segment)
+impl Shared for LargeFile {
+    type Segment = Segment;
+
+    fn claim(&self) -> Option<Segment> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let turn = || self.baton.as_ref().map(|baton| Turn::new(Arc::clone(baton), index));
+        (index < self.segments).then(|| Segment { index, turn: turn() })
     }
 }
 
