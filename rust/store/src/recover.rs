@@ -377,17 +377,17 @@ fn adopt(inner: &Inner, unknown: Vec<u32>, report: &mut RecoveryReport) -> Resul
         let mut found = Vec::new();
         let (mut end, mut skipped) = scan(&map, HEADER_BYTES, bytes, Scan::Unknown, &mut |entry, end| found.push((entry, end)));
         drop(map);
-        if skipped > 0 && pack >= never_committed {
+        let is_torn = skipped > 0 && pack >= never_committed;
+        if is_torn {
             // Torn by a power cut, not damaged: what was skipped are writes that nobody was told of.
             end = close_gaps(&*file, &mut found).map_err(failed("repairing"))?;
-            report.bytes_cut += skipped;
             skipped = 0;
         }
         let turn = locked(&inner.turn);
         // Only one pack is open at a time.
         inner.seal(&turn)?;
         let is_left_open = Some(pack) == last && skipped == 0;
-        keep(inner, pack, &*file, HEADER_BYTES, end, if is_left_open { bytes.max(end) } else { end }, report)?;
+        keep(inner, pack, &*file, HEADER_BYTES, end, if is_left_open || is_torn { bytes.max(end) } else { end }, report)?;
         report.bytes_skipped += skipped;
         report.blocks_kept += found.len() as u64;
         if !found.is_empty() {

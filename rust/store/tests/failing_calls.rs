@@ -105,6 +105,49 @@ work! {
     any_call_fails_while_a_lost_journal_is_made_again: "rebuild the journal";
 }
 
+/// A store in the current folder has no parent in its path, and its name was not synced at all.
+#[test]
+fn the_folder_of_a_store_with_a_relative_path_is_synced_too() {
+    let below = memory();
+    shoal_store::disk::Disk::create_dir(&below, Path::new(".")).unwrap();
+    let disk = FailingDisk::new(Arc::new(below));
+    drop(Store::open(Arc::new(disk.clone()), Path::new("store"), support::options(1000)).unwrap());
+    assert!((0..100).any(|n| disk.call(n) == "sync_dir ."));
+}
+
+/// A write that was interrupted was tried again without end: the process hung on a disk (over a network, say) that only ever says so.
+#[test]
+fn a_call_that_is_interrupted_for_ever_ends_in_an_error() {
+    let disk = FailingDisk::new(Arc::new(memory()));
+    let store = Store::open(Arc::new(disk.clone()), Path::new(support::STORE), support::options(1000)).unwrap();
+    disk.fail_at(0, Failure::Lasting(EINTR));
+    let failed = Transaction { puts: vec![1], ..Transaction::default() }.run(&store);
+    assert!(matches!(failed, Err(Error::Io { .. })), "{failed:?}");
+}
+
+/// A rename of the new journal that said it failed, and had happened, left the writer appending to the old one, which no name led to:
+/// commits were acknowledged and gone with the process.
+#[test]
+fn a_journal_that_may_have_been_replaced_is_written_to_no_more() {
+    let options = shoal_store::Options { journal_bytes_min: 1000, ..support::options(1 << 20) };
+    let work = |n: u64| Transaction { puts: vec![n], pins: vec![n], ..Transaction::default() };
+    let run = |at: usize| {
+        let below = memory();
+        let disk = FailingDisk::new(Arc::new(below.clone()));
+        let store = Store::open(Arc::new(disk.clone()), Path::new(support::STORE), options.clone()).unwrap();
+        disk.fail_at(at, Failure::After(EIO));
+        let unpin = |n: u64| Transaction { unpins: vec![n], ..Transaction::default() }.run(&store);
+        let done = (0..40).take_while(|n| work(*n).run(&store).and_then(|()| unpin(*n)).is_ok()).count() as u64;
+        (disk, below, done)
+    };
+    let (disk, ..) = run(usize::MAX);
+    let rename = (0..10_000).find(|n| disk.call(*n).ends_with("/store/meta") && disk.call(*n).starts_with("rename")).unwrap();
+    let (_, below, done) = run(rename);
+    assert!(done < 40);
+    let after = Store::open(Arc::new(below), Path::new(support::STORE), options).unwrap();
+    (0..done).for_each(|n| assert!(after.block(&support::expected::block(n).0).is_ok(), "block {n} of {done}"));
+}
+
 /// A disk that syncs badly once is not trusted again by the process that saw it, whatever it says later.
 #[test]
 fn after_any_failed_sync_nothing_is_acknowledged_until_the_store_is_opened_anew() {

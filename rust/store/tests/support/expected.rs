@@ -3,10 +3,10 @@
 //! The rule: an acknowledged transaction is there; one that was begun is there whole or not at all, told by its pin; nothing else
 //! is. What is there reads back, matches its hash, and is what was put.
 
+use shoal_core::Cid;
 use shoal_core::cid::codec;
 use shoal_core::dag::{self, pb};
 use shoal_core::hash::{Hash, cid_v1};
-use shoal_core::Cid;
 use shoal_store::verify::verify;
 use shoal_store::{Error, Operation, Pin, PinKind, Store};
 use std::collections::{BTreeMap, BTreeSet};

@@ -13,6 +13,7 @@ use shoal_core::hash::{Hash, cid_v1};
 use shoal_store::disk::{Disk, DiskFile, Identity, Lock, Map};
 use shoal_store::memory_disk::MemoryDisk;
 use shoal_store::{Options, Store};
+use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -65,6 +66,35 @@ pub fn set_content(disk: &dyn Disk, path: &str, bytes: &[u8]) {
     let file = disk.open(Path::new(path), true).unwrap();
     file.set_len(0).unwrap();
     shoal_store::disk::write_all_at(&*file, &mut [IoSlice::new(bytes)], 0).unwrap();
+}
+
+pub type Blocks = BTreeMap<Cid, Vec<u8>>;
+
+pub fn put_all(store: &Store, numbers: std::ops::Range<u64>, bytes: usize) -> Blocks {
+    let blocks: Blocks = numbers.map(|n| painted(n, bytes)).collect();
+    let session = store.write().unwrap();
+    for (cid, data) in &blocks {
+        session.put(cid, data).unwrap();
+    }
+    session.commit().unwrap();
+    blocks
+}
+
+pub fn check_all(store: &Store, blocks: &Blocks) {
+    for (cid, data) in blocks {
+        assert_eq!(&*store.block(cid).unwrap(), data.as_slice());
+    }
+}
+
+/// A store of a sealed pack and an open one, with two commits in each: the disk, and what was committed first and last.
+pub fn small_store() -> (MemoryDisk, Blocks, Blocks) {
+    let disk = memory();
+    let store = open(&disk, &options(3000));
+    let mut first = put_all(&store, 0..5, 400);
+    first.extend(put_all(&store, 5..10, 400));
+    let last = put_all(&store, 10..12, 400);
+    assert_eq!(store.packs().unwrap().len(), 2);
+    (disk, first, last)
 }
 
 /// What goes wrong.

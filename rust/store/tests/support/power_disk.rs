@@ -22,13 +22,33 @@ enum Thing {
 /// One thing that happened, in order.
 #[derive(Debug, Clone)]
 enum Event {
-    Write { file: usize, offset: usize, data: Arc<[u8]> },
-    Cut { file: usize, bytes: usize },
-    Named { path: PathBuf, thing: Thing },
-    Renamed { from: PathBuf, to: PathBuf, file: usize },
-    Removed { path: PathBuf },
-    Synced { file: usize },
-    FolderSynced { path: PathBuf },
+    Write {
+        file: usize,
+        offset: usize,
+        data: Arc<[u8]>,
+    },
+    Cut {
+        file: usize,
+        bytes: usize,
+    },
+    Named {
+        path: PathBuf,
+        thing: Thing,
+    },
+    Renamed {
+        from: PathBuf,
+        to: PathBuf,
+        file: usize,
+    },
+    Removed {
+        path: PathBuf,
+    },
+    Synced {
+        file: usize,
+    },
+    FolderSynced {
+        path: PathBuf,
+    },
     /// Said by the test, not by the store.
     Marked(usize),
 }
@@ -118,13 +138,34 @@ impl State {
 #[derive(Debug, Clone)]
 enum Atom {
     /// A sector of a write.
-    Sector { file: usize, offset: usize, data: Arc<[u8]>, from: usize, to: usize },
+    Sector {
+        file: usize,
+        offset: usize,
+        data: Arc<[u8]>,
+        from: usize,
+        to: usize,
+    },
     /// The length that a write gave its file.
-    Length { file: usize, bytes: usize },
-    Cut { file: usize, bytes: usize },
-    Set { path: PathBuf, thing: Thing },
-    Unset { path: PathBuf },
-    Move { from: PathBuf, to: PathBuf, file: usize },
+    Length {
+        file: usize,
+        bytes: usize,
+    },
+    Cut {
+        file: usize,
+        bytes: usize,
+    },
+    Set {
+        path: PathBuf,
+        thing: Thing,
+    },
+    Unset {
+        path: PathBuf,
+    },
+    Move {
+        from: PathBuf,
+        to: PathBuf,
+        file: usize,
+    },
 }
 
 impl Atom {

@@ -271,7 +271,13 @@ fn rebuild(world: &World) -> Result<(), Error> {
 
 /// All of them.
 pub static SCENARIOS: &[Scenario] = &[
-    Scenario { name: "make a store", path: "/a/b/store", options: large, prepare: nothing, run: |world| world.add_all(&world.open()?, 0..1) },
+    Scenario {
+        name: "make a store",
+        path: "/a/b/store",
+        options: large,
+        prepare: nothing,
+        run: |world| world.add_all(&world.open()?, 0..1),
+    },
     Scenario { name: "add", path: STORE, options: large, prepare: make_store, run: add },
     Scenario { name: "group commit", path: STORE, options: small, prepare: make_store, run: group_commit },
     Scenario { name: "seal", path: STORE, options: small, prepare: make_store, run: seal },
