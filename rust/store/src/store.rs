@@ -9,7 +9,7 @@ use crate::disk::{Disk, DiskFile, Map, RealDisk};
 use crate::error::{Error, Result};
 use crate::index::BadPage;
 use crate::merge::Merged;
-use crate::meta::{Contents, Journal, News, Op, Pin};
+use crate::meta::{COMPACT_BYTES_MIN, Contents, Journal, News, Op, Pin};
 use crate::pack::{Active, Key, PackPaths, Place, Sealed, key, read_copy, section_at};
 use crate::range::Trees;
 use crate::recover::RecoveryReport;
@@ -36,6 +36,8 @@ pub struct Options {
     /// If the journal is missing or damaged in the middle, keep what can be read and find the rest by checking every pack.
     /// Pins may be lost.
     pub rebuild_meta: bool,
+    /// The journal is rewritten when it is longer than this, in bytes, and mostly past.
+    pub journal_bytes_min: u64,
 }
 
 impl Default for Options {
@@ -47,6 +49,7 @@ impl Default for Options {
             lock_wait: Duration::from_secs(10),
             read_only: false,
             rebuild_meta: false,
+            journal_bytes_min: COMPACT_BYTES_MIN,
         }
     }
 }
@@ -616,7 +619,8 @@ impl Store {
         options.pack_entries_max = options.pack_entries_max.clamp(1, u32::MAX as usize);
         crate::recover::prepare(&*disk, path, &options)?;
         let meta = path.join("meta");
-        let (journal, contents) = Journal::open(&*disk, &meta, !options.read_only, options.rebuild_meta)?;
+        let (mut journal, contents) = Journal::open(&*disk, &meta, !options.read_only, options.rebuild_meta)?;
+        journal.set_compact_bytes_min(options.journal_bytes_min);
         let inner = Inner {
             disk,
             root: path.to_owned(),
