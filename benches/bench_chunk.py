@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("chunker", ["size-262144", "size-1048576", "buzhash", "rabin"])
+@pytest.mark.parametrize("chunker", ["size-262144", "size-1048576", "mincdc", "fastcdc", "buzhash", "rabin"])
 def bench_chunker(benchmark, beside, folder: Path, file: Path, chunker: str) -> None:
     fixed = shoal.Profile.named("blake3")
     profile = fixed.replace(chunker=chunker)

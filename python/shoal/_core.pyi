@@ -149,7 +149,8 @@ class Path:
 class Profile:
     """The rules that turn a file into a DAG, and so decide its CID. Immutable, hashable, picklable.
 
-    Three are frozen for ever: `BLAKE3` (the default), `UNIXFS_V1_2025` and `UNIXFS_V0_2015` (the CIDs of Kubo and Helia, IPIP-499).
+    Four are frozen for ever: `BLAKE3` (the default), `BLAKE3_CDC` (the same, but cut where the content says: for versions of large
+    files), and `UNIXFS_V1_2025` and `UNIXFS_V0_2015` (the CIDs of Kubo and Helia, IPIP-499).
     Others are made from them with `replace`.
 
         >>> Profile.named("unixfs-v1-2025").replace(chunker="size-262144").name
@@ -157,6 +158,7 @@ class Profile:
     """
 
     BLAKE3: ClassVar[Profile]
+    BLAKE3_CDC: ClassVar[Profile]
     UNIXFS_V1_2025: ClassVar[Profile]
     UNIXFS_V0_2015: ClassVar[Profile]
 
@@ -200,7 +202,11 @@ class Profile:
 
     @property
     def chunker(self) -> str:
-        """Where files are cut: "size-N", "rabin-MIN-AVG-MAX" or "buzhash", in bytes."""
+        """Where files are cut: "size-N", "mincdc-MIN-MAX", "fastcdc-MIN-AVG-MAX", "rabin-MIN-AVG-MAX" or "buzhash", in bytes.
+
+        All but the first are content-defined: bytes put in or taken out move the cuts near them only. "mincdc" is the fast one; "fastcdc"
+        cuts where the Rust crate of that name does, "rabin" and "buzhash" where Kubo does. Rules: `docs/formats/profiles.md`.
+        """
 
     @property
     def raw_leaves(self) -> bool:

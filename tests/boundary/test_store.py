@@ -41,6 +41,7 @@ RABIN = Profile.BLAKE3.replace(chunker="rabin")
         ),
         *(("unixfs-v0-2015", size) for size in (0, 1, MIB // 4, 4 * MIB, 4 * MIB + 1)),
         *((RABIN, size) for size in (0, 1, 4 * MIB, 4 * MIB + 1)),
+        *(("blake3-cdc", size) for size in (0, 1, 87_380, 87_381, 87_382, 4 * MIB, 4 * MIB + 1, 13 * MIB)),
     ],
     ids=str,
 )
@@ -512,6 +513,7 @@ def test_the_functions_that_measure_give_seconds():
     assert 0 < _core.bench_hash("blake3", 10 * MIB, 2) < 10
     assert 0 < _core.bench_hash("sha2-256", 10 * MIB) < 10
     assert 0 < _core.bench_chunk("buzhash", 10 * MIB) < 10
+    assert 0 < _core.bench_chunk("mincdc", 10 * MIB) < 10
     for wrong in (
         lambda: _core.bench_hash("blake3", 0, 1),
         lambda: _core.bench_hash("blake3", 1, 0),

@@ -69,6 +69,8 @@ def test_cids_are_ordered_by_their_bytes():
         Path(RAW, "\udcff"),
         *Profile.all(),
         Profile.BLAKE3.replace(chunker="buzhash"),
+        Profile.BLAKE3.replace(chunker="mincdc"),
+        Profile.BLAKE3.replace(chunker="fastcdc"),
     ],
 )
 def test_values_survive_pickle_and_copy(value):
@@ -156,7 +158,7 @@ def test_a_path_is_not_endless():
 
 
 def test_profiles_are_found_by_name_or_suggested():
-    assert [profile.name for profile in Profile.all()] == ["blake3", "unixfs-v1-2025", "unixfs-v0-2015"]
+    assert [profile.name for profile in Profile.all()] == ["blake3", "blake3-cdc", "unixfs-v1-2025", "unixfs-v0-2015"]
     assert Profile.named("blake3") == Profile.BLAKE3
     with pytest.raises(UnknownProfile, match="did you mean unixfs-v1-2025"):
         Profile.named("unixfs-v1")

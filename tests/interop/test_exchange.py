@@ -32,6 +32,12 @@ RULES = {
     "sharded": ("unixfs-v1-2025", ["--max-directory-links=3", "--max-hamt-fanout=8", "--chunker=size-10000"]),
     "rabin": ("unixfs-v1-2025", ["--chunker=rabin-1000-2000-4000", "--raw-leaves=false"]),
 }
+# Kubo has no such chunker, but reads what was cut by it.
+OURS = {
+    "blake3-cdc": ("blake3-cdc", []),
+    "mincdc": ("unixfs-v1-2025", ["--chunker=mincdc-1000-3000"]),
+    "fastcdc": ("unixfs-v1-2025", ["--chunker=fastcdc-1024-2048-4096", "--trickle"]),
+}
 METADATA = ["--raw-leaves=false", "--preserve-mode", "--preserve-mtime"]
 
 
@@ -69,9 +75,9 @@ def _root(program: Kubo | Shoal, profile: str, flags: list[str], tree: Path) -> 
     return program.add("-r", *flags, tree.name, profile=profile, cwd=tree.parent)[-1].cid
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", RULES | OURS)
 def test_kubo_reads_what_shoal_exports(kubo: Kubo, shoal_command: Shoal, tree: Path, tmp_path: Path, rule: str):
-    profile, flags = RULES[rule]
+    profile, flags = (RULES | OURS)[rule]
     root = _root(shoal_command, profile, flags, tree)
     car = tmp_path / "out.car"
     car.write_bytes(shoal_command.run("dag", "export", root))

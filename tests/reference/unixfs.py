@@ -1,4 +1,4 @@
-"""UnixFS, slowly: the oracle for `rust/core/src/unixfs` and the chunkers but buzhash.
+"""UnixFS, slowly: the oracle for `rust/core/src/unixfs` and the chunkers of Kubo but buzhash.
 
 Files and directories in memory go in, the root's CID comes out. Each function says what a spec or Kubo says in the
 plainest way there is: trees by recursion over lists of leaves, tries by grouping names, fingerprints by long division.

@@ -168,8 +168,19 @@ def _mode(_: click.Context, parameter: click.Parameter, value: str | None) -> in
     "--mtime", type=int, metavar="SECONDS", help="Record this modification time instead, in seconds since 1970."
 )
 @click.option("--mtime-nsecs", type=click.IntRange(0, 999_999_999), metavar="N", help="Nanoseconds to go with --mtime.")
-@click.option("--profile", metavar="NAME", help="Named rules: blake3 (default), unixfs-v1-2025, unixfs-v0-2015.")
-@click.option("-s", "--chunker", metavar="RULE", help="Where to cut: size-N, rabin-MIN-AVG-MAX or buzhash.")
+@click.option(
+    "--profile",
+    metavar="NAME",
+    help="Named rules: blake3 (default), blake3-cdc (for versions of large files: stores only what changed), "
+    "unixfs-v1-2025, unixfs-v0-2015.",
+)
+@click.option(
+    "-s",
+    "--chunker",
+    metavar="RULE",
+    help="Where to cut: size-N, or where the content says: mincdc-MIN-MAX, fastcdc-MIN-AVG-MAX, "
+    "rabin-MIN-AVG-MAX or buzhash, in bytes.",
+)
 @click.option(
     "--hash",
     "hash_name",

@@ -122,7 +122,7 @@ class _Bench:
                 "BLAKE3, one thread",
                 lambda: _core.bench_hash("blake3", self._size, 1),
             )
-            for chunker in ("buzhash", "rabin")
+            for chunker in ("mincdc", "fastcdc", "buzhash", "rabin")
         ]
 
     def _store_rows(self) -> list[Row]:

@@ -11,7 +11,7 @@ use shoal_core::unixfs::profile::{DirectorySize, Layout};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Names of the frozen profiles, the default first.
-const NAMES: [&str; 3] = ["blake3", "unixfs-v1-2025", "unixfs-v0-2015"];
+const NAMES: [&str; 4] = ["blake3", "blake3-cdc", "unixfs-v1-2025", "unixfs-v0-2015"];
 
 /// The rules that turn a file into a DAG. Described in `_core.pyi`.
 #[pyclass(frozen, module = "shoal", name = "Profile")]
@@ -102,6 +102,12 @@ impl Profile {
     #[pyo3(name = "BLAKE3")]
     fn blake3() -> Self {
         Self(unixfs::Profile::blake3())
+    }
+
+    #[classattr]
+    #[pyo3(name = "BLAKE3_CDC")]
+    fn blake3_cdc() -> Self {
+        Self(unixfs::Profile::blake3_cdc())
     }
 
     #[classattr]

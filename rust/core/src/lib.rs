@@ -2,7 +2,7 @@
 //!
 //! Deterministic; no files, sockets, clock, threads or randomness, and no Python.
 //! Everything that comes from outside is bounded by [`limits`] before it is used.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod bao;
 pub mod car;

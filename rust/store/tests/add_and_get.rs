@@ -98,7 +98,7 @@ fn a_tree_comes_back_as_it_was() {
 fn the_number_of_threads_does_not_change_a_cid() {
     let bench = Bench::new();
     let path = bench.file("large", &painted(7_654_321));
-    for profile in [Profile::blake3(), Profile::unixfs_v1_2025(), small_chunks()] {
+    for profile in [Profile::blake3(), Profile::blake3_cdc(), Profile::unixfs_v1_2025(), small_chunks()] {
         let with = |threads| bench.cid(&path, &AddOptions { profile: profile.clone(), threads, ..AddOptions::default() });
         assert_eq!(with(1), with(8), "{}", profile.name);
     }
@@ -109,7 +109,10 @@ fn a_stream_has_the_cid_of_the_file() {
     let bench = Bench::new();
     let mut profiles = vec![Profile::blake3(), Profile::unixfs_v0_2015(), small_chunks()];
     profiles.push(Profile { chunker: Chunker::Buzhash, ..Profile::blake3() });
-    profiles.push(Profile { chunker: "rabin-1000-4000-9000".parse().unwrap(), ..Profile::blake3() });
+    for chunker in ["rabin-1000-4000-9000", "fastcdc-1024-4096-9000", "mincdc-1000-9000"] {
+        profiles.push(Profile { chunker: chunker.parse().unwrap(), ..Profile::blake3() });
+    }
+    profiles.push(Profile::blake3_cdc());
     profiles.push(Profile { layout: Layout::Trickle, ..small_chunks() });
     for profile in profiles {
         for bytes in [0, 1, 999, 1000, 1001, 262_144, 1_048_576, 1_048_577, 5_000_000] {
@@ -123,6 +126,66 @@ fn a_stream_has_the_cid_of_the_file() {
             assert_eq!(report.roots[0].bytes, bytes as u64);
         }
     }
+}
+
+/// Several workers cut one file: each begins where the one before it ended, wherever that is. Segments have 4 MiB.
+#[test]
+fn workers_cut_a_large_file_where_one_alone_does() {
+    let bench = Bench::new();
+    let mut state = 1u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    });
+    let mut content: Vec<u8> = noise.take(14_000_000).collect();
+    // A run over a border of segments, in which a guess never meets the cuts.
+    content[3_000_000..6_000_000].fill(0);
+    for chunker in ["mincdc", "mincdc-1000-9000", "mincdc-698965-2096896", "fastcdc-1024-4096-9000", "buzhash", "rabin-1000-4000-9000"] {
+        let profile = Profile { chunker: chunker.parse().unwrap(), ..Profile::blake3() };
+        for bytes in [4 << 20, (4 << 20) + 1, 8 << 20, 14_000_000] {
+            let path = bench.file("file", &content[..bytes]);
+            let mut options = AddOptions { profile: profile.clone(), only_hash: true, threads: 1, ..AddOptions::default() };
+            let mut input = &content[..bytes];
+            let alone = add_stream(&bench.store, &mut input, "file".into(), &options, &Operation::new(), &mut |_| Ok(())).unwrap();
+            for threads in [1, 2, 5] {
+                options.threads = threads;
+                assert_eq!(bench.cid(&path, &options), alone.roots[0].cid, "{chunker}, {bytes} bytes, {threads} threads");
+            }
+        }
+    }
+}
+
+/// Zeros were cut, hashed and looked up as if each chunk were another.
+#[test]
+fn a_run_of_zeros_is_one_block_and_the_nodes_above_it() {
+    let bench = Bench::new();
+    let path = bench.file("zeros", &vec![0; 100 * 87_381]);
+    let options = AddOptions { profile: Profile::blake3_cdc(), ..AddOptions::default() };
+    let report = add(&bench.store, &[path], &options, &Operation::new(), &mut |_| Ok(())).unwrap();
+    assert_eq!((report.new_blocks, report.roots[0].bytes), (2, 100 * 87_381));
+    bench.get(&report.roots[0].cid, "out", false).unwrap();
+    assert_eq!(fs::read(bench.path("out")).unwrap(), vec![0; 100 * 87_381]);
+}
+
+/// A file that shrinks while it is added: the worker that notices lets go of those that wait for it.
+#[test]
+fn a_cut_that_fails_ends_the_add() {
+    let bench = Bench::new();
+    let path = bench.file("large", b"");
+    // All of it would take seconds: it shrinks before.
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(16 << 30).unwrap();
+    let options = AddOptions { profile: Profile::blake3_cdc(), threads: 4, ..AddOptions::default() };
+    let operation = Operation::new();
+    let opened = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let outcome = std::thread::scope(|scope| {
+        let adding = scope.spawn(|| add(&bench.store, &[path.clone()], &options, &operation, &mut |_| Ok(())));
+        while operation.progress().bytes == 0 && !adding.is_finished() {
+            std::thread::yield_now();
+        }
+        opened.set_len(5_000_000).unwrap();
+        adding.join().unwrap()
+    });
+    assert!(matches!(outcome, Err(Error::SourceChanged { .. })), "{outcome:?}");
 }
 
 /// A reader that gives a little at a time, as a pipe may.

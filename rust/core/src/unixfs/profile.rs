@@ -64,6 +64,12 @@ impl Profile {
         Self { name: "blake3".into(), hash: Hash::Blake3, ..Self::unixfs_v1_2025() }
     }
 
+    /// As [`Profile::blake3`], cut where the content says: versions of a file share what did not change, wherever it moved to.
+    #[must_use]
+    pub fn blake3_cdc() -> Self {
+        Self { name: "blake3-cdc".into(), chunker: Chunker::MinCdc { min: 43_691, max: 87_381 }, ..Self::blake3() }
+    }
+
     /// IPIP-499 `unixfs-v1-2025`: the same CIDs as Kubo and Helia.
     #[must_use]
     pub fn unixfs_v1_2025() -> Self {
@@ -101,7 +107,7 @@ impl Profile {
     /// The frozen profile of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::blake3(), Self::unixfs_v1_2025(), Self::unixfs_v0_2015()].into_iter().find(|p| p.name == name)
+        [Self::blake3(), Self::blake3_cdc(), Self::unixfs_v1_2025(), Self::unixfs_v0_2015()].into_iter().find(|p| p.name == name)
     }
 
     /// Names a block: CID version, hash, and identity where the block is small enough to inline (`<=`, as Kubo's
@@ -207,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_frozen_profiles_are_sound_and_found_by_name() {
-        for name in ["blake3", "unixfs-v1-2025", "unixfs-v0-2015"] {
+        for name in ["blake3", "blake3-cdc", "unixfs-v1-2025", "unixfs-v0-2015"] {
             let profile = Profile::named(name).unwrap();
             assert_eq!((profile.check(), profile.name.as_str()), (Ok(()), name));
         }

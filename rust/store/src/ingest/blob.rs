@@ -17,8 +17,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Groups of a piece, which is a full subtree: 4 MiB, so that its nodes are one write of 16 KiB.
-pub(super) const PIECE_GROUPS: usize = 256;
-const PIECE_BYTES: usize = PIECE_GROUPS * GROUP_BYTES;
+const PIECE_GROUPS: usize = 256;
+pub(super) const PIECE_BYTES: usize = PIECE_GROUPS * GROUP_BYTES;
 /// Read, hashed and written together: stays in a second-level cache.
 const STEP_BYTES: usize = 16 * GROUP_BYTES;
 

@@ -1,12 +1,16 @@
 //! What the walker gives the workers, and what both tell the assembler.
 
 use super::EntryKind;
-use super::blob::BlobFile;
+use super::baton::{Baton, Turn};
+use super::blob::{BlobFile, PIECE_BYTES};
+use super::work::segment_bytes;
 use crate::error::Error;
 use crate::queue::Shared;
-use shoal_core::unixfs::{Child, Metadata};
+use shoal_core::chunk::Chunker;
+use shoal_core::unixfs::{Child, Metadata, Profile};
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A file to add, found by the walker. `sequence` is its place in the order of the walk.
@@ -40,36 +44,46 @@ pub(super) struct LargeFile {
     pub path: PathBuf,
     pub file: File,
     pub bytes: u64,
-    pub chunk_bytes: usize,
-    /// Chunks a segment holds.
-    pub segment_chunks: usize,
+    pub segment_bytes: usize,
     pub segments: u64,
     /// Where it goes, if it becomes a blob. Its segments are pieces then.
     pub blob: Option<BlobFile>,
     next: AtomicU64,
+    /// Where cuts depend on what came before: whose turn it is to cut.
+    baton: Option<Arc<Baton>>,
 }
 
 impl LargeFile {
-    pub fn new(sequence: u64, path: PathBuf, file: File, bytes: u64, chunk_bytes: usize, segment_chunks: usize) -> Self {
-        let segments = bytes.div_ceil((chunk_bytes * segment_chunks) as u64).max(1);
-        Self { sequence, path, file, bytes, chunk_bytes, segment_chunks, segments, blob: None, next: AtomicU64::new(0) }
+    pub fn new(job: FileJob, file: File, bytes: u64, profile: &Profile) -> Self {
+        let baton = (!matches!(profile.chunker, Chunker::Size(_))).then(Arc::default);
+        Self { baton, ..Self::cut_evenly(job, file, bytes, segment_bytes(profile)) }
     }
-}
 
-impl LargeFile {
     /// One that becomes a blob.
     pub fn blob(job: FileJob, file: File, bytes: u64, blob: BlobFile) -> Self {
-        let pieces = (shoal_core::bao::GROUP_BYTES, super::blob::PIECE_GROUPS);
-        Self { blob: Some(blob), ..Self::new(job.sequence, job.path, file, bytes, pieces.0, pieces.1) }
+        Self { blob: Some(blob), ..Self::cut_evenly(job, file, bytes, PIECE_BYTES) }
     }
+
+    fn cut_evenly(job: FileJob, file: File, bytes: u64, segment_bytes: usize) -> Self {
+        let segments = bytes.div_ceil(segment_bytes as u64).max(1);
+        let next = AtomicU64::new(0);
+        Self { sequence: job.sequence, path: job.path, file, bytes, segment_bytes, segments, blob: None, next, baton: None }
+    }
+}
+
+/// A segment of a large file, in the hands of one worker.
+pub(super) struct Segment {
+    pub index: u64,
+    pub turn: Option<Turn>,
 }
 
 impl Shared for LargeFile {
-    type Segment = u64;
+    type Segment = Segment;
 
-    fn claim(&self) -> Option<u64> {
-        let segment = self.next.fetch_add(1, Ordering::Relaxed);
-        (segment < self.segments).then_some(segment)
+    fn claim(&self) -> Option<Segment> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let turn = || self.baton.as_ref().map(|baton| Turn::new(Arc::clone(baton), index));
+        (index < self.segments).then(|| Segment { index, turn: turn() })
     }
 }
 

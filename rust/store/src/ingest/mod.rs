@@ -5,6 +5,7 @@
 //! follows neither the size of a file nor the number of files. Nothing is acknowledged, and nothing kept, unless all of it was.
 
 mod assemble;
+mod baton;
 mod blob;
 mod ignore;
 mod job;

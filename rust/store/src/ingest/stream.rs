@@ -1,18 +1,15 @@
 //! Streams, which can be read once and from front to end only: cut while reading, hashed by the workers.
 
 use super::job::{DataJob, Job, Message, Queue};
-use super::work::segment_chunks;
+use super::work::segment_bytes;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
-use shoal_core::chunk::{Chunker, Cutter};
+use shoal_core::chunk::Cutter;
 use shoal_core::unixfs::{Metadata, Profile};
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::mpsc::Sender;
-
-/// Bytes of a segment where the chunks are small.
-const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Reads all of `input` as the one file of this add.
 pub(super) fn feed(
@@ -49,12 +46,8 @@ pub(super) struct Segments {
 
 impl Segments {
     pub fn new(profile: &Profile) -> Self {
-        let chunk_bytes_max = profile.chunker.chunk_bytes_max();
-        let wanted = match profile.chunker {
-            Chunker::Size(n) => n as usize * segment_chunks(profile, n as usize),
-            _ => SEGMENT_BYTES,
-        };
-        Self { cutter: profile.chunker.cutter(), segment_bytes: wanted.max(2 * chunk_bytes_max), rest: Vec::new(), has_begun: false }
+        let segment_bytes = segment_bytes(profile).max(2 * profile.chunker.chunk_bytes_max());
+        Self { cutter: profile.chunker.cutter(), segment_bytes, rest: Vec::new(), has_begun: false }
     }
 
     /// The next segment: its bytes, the lengths of its chunks, and whether it is the last. An empty stream is one empty chunk.

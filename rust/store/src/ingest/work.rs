@@ -3,14 +3,14 @@
 //! Buffers are made once a worker and reused: one for small files side by side, one for a segment of a large file.
 
 use super::assemble::finish_file;
-use super::job::{DataJob, FileJob, Item, Job, LargeFile, Message, Queue};
+use super::job::{DataJob, FileJob, Item, Job, LargeFile, Message, Queue, Segment};
 use super::source::kept_metadata;
 use super::{AddOptions, EntryKind, Sink, blob, stream};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use crate::queue::Work;
 use shoal_core::Cid;
-use shoal_core::chunk::Chunker;
+use shoal_core::chunk::{Chunker, segment};
 use shoal_core::cid::codec;
 use shoal_core::hash::{self, Hash};
 use shoal_core::unixfs::profile::Layout;
@@ -28,6 +28,8 @@ const SMALL_FILE_BYTES_MAX: usize = 2 * 1024 * 1024;
 const SMALL_FILES_BYTES: usize = 4 * 1024 * 1024;
 /// Most bytes a worker holds of a large file at once.
 const SEGMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of a segment where the content decides where it is cut.
+const CUT_SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Takes jobs until there are none. The first error ends everything: the assembler gets it and stops the queue.
 pub(super) fn run(options: &AddOptions, operation: &Operation, queue: &Queue, sink: &Sink, sender: &Sender<Message>) {
@@ -154,24 +156,23 @@ impl Worker<'_> {
             self.queue.offer(LargeFile::blob(job, file, bytes, blob));
             return Ok(());
         }
-        let Chunker::Size(chunk_bytes) = self.options.profile.chunker else {
-            return self.stream(job, file, metadata);
-        };
-        let chunk_bytes = chunk_bytes as usize;
-        self.send(Message::Opened { sequence: job.sequence, name: job.name, metadata })?;
-        let segment_chunks = segment_chunks(&self.options.profile, chunk_bytes);
-        self.queue.offer(LargeFile::new(job.sequence, job.path, file, bytes, chunk_bytes, segment_chunks));
+        self.send(Message::Opened { sequence: job.sequence, name: job.name.clone(), metadata })?;
+        self.queue.offer(LargeFile::new(job, file, bytes, &self.options.profile));
         Ok(())
     }
 
-    fn segment(&mut self, large: &LargeFile, segment: u64) -> Result<()> {
+    fn segment(&mut self, large: &LargeFile, segment: Segment) -> Result<()> {
         if let Some(file) = &large.blob {
-            let done = blob::piece(large, file, segment, &mut self.segment, self.hasher.sink, self.operation)?;
+            let done = blob::piece(large, file, segment.index, &mut self.segment, self.hasher.sink, self.operation)?;
             return done.map_or(Ok(()), |message| self.send(message));
         }
-        let segment_bytes = (large.segment_chunks * large.chunk_bytes) as u64;
-        let offset = segment * segment_bytes;
-        let length = usize::try_from(segment_bytes.min(large.bytes.saturating_sub(offset))).unwrap_or(0);
+        let chunker = self.options.profile.chunker;
+        let offset = segment.index * large.segment_bytes as u64;
+        let left = usize::try_from(large.bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let until = left.min(large.segment_bytes);
+        // The last chunk that begins in the segment may end in the next.
+        let over = if segment.turn.is_some() { chunker.chunk_bytes_max() } else { 0 };
+        let length = left.min(large.segment_bytes + over);
         if self.segment.len() < length {
             self.segment.resize(length, 0);
         }
@@ -180,15 +181,30 @@ impl Worker<'_> {
             std::io::ErrorKind::UnexpectedEof => Error::SourceChanged { path: large.path.clone() },
             _ => Error::source("cannot read", &large.path, e),
         })?;
-        let inputs: Vec<_> = buffer.chunks(large.chunk_bytes).map(|chunk| (chunk, None)).collect();
+        let at_end = length == left;
+        let (start, ends) = match segment.turn {
+            None => (0, segment::cuts(&chunker, buffer, 0, until, at_end)),
+            Some(turn) => {
+                // While others cut, a guess costs nothing.
+                let guess = if turn.has_come() { Vec::new() } else { segment::cuts(&chunker, buffer, 0, until, at_end) };
+                // Who dropped the baton has said why.
+                let Some(start) = turn.wait() else { return Ok(()) };
+                let start = usize::try_from(start.saturating_sub(offset)).unwrap_or(length);
+                let ends = segment::cuts_until_met(&chunker, buffer, start, until, at_end, &guess);
+                turn.pass(offset + ends.last().copied().unwrap_or(start) as u64);
+                (start, ends)
+            }
+        };
+        let starts = std::iter::once(start).chain(ends.iter().copied());
+        let inputs: Vec<_> = starts.zip(&ends).map(|(start, &end)| (buffer.get(start..end).unwrap_or_default(), None)).collect();
         let leaves = self.hasher.put(&inputs)?;
-        let last = segment + 1 == large.segments;
-        self.operation.add_bytes(length as u64);
+        let last = segment.index + 1 == large.segments;
+        self.operation.add_bytes((ends.last().copied().unwrap_or(start) - start) as u64);
         self.operation.add_files(u64::from(last));
-        self.send(Message::Leaves { sequence: large.sequence, segment, leaves, last })
+        self.send(Message::Leaves { sequence: large.sequence, segment: segment.index, leaves, last })
     }
 
-    /// A large file whose cuts depend on what came before: one worker reads it from front to end.
+    /// A file of unknown length: one worker reads it from front to end.
     fn stream(&mut self, job: FileJob, mut file: File, metadata: Metadata) -> Result<()> {
         self.flush()?;
         if self.options.profile.layout == Layout::Blob {
@@ -226,12 +242,17 @@ impl Worker<'_> {
     }
 }
 
-/// How many chunks to hash together: as many as fill the lanes, within the worker's memory.
-pub(super) fn segment_chunks(profile: &Profile, chunk_bytes: usize) -> usize {
+/// How many bytes to cut and hash together: whole chunks where all have one size, as many as fill the lanes, within the worker's
+/// memory.
+pub(super) fn segment_bytes(profile: &Profile) -> usize {
+    let Chunker::Size(chunk_bytes) = profile.chunker else {
+        return CUT_SEGMENT_BYTES.max(2 * profile.chunker.chunk_bytes_max());
+    };
+    let chunk_bytes = chunk_bytes as usize;
     // Small chunks are taken by the megabyte whatever the hash, so that each write is a large one.
     let by_bytes = (1024 * 1024usize).div_ceil(chunk_bytes.max(1));
     let by_lanes = hash::lanes(profile.hash);
-    by_bytes.max(by_lanes).min((SEGMENT_BYTES_MAX / chunk_bytes.max(1)).max(1))
+    chunk_bytes * by_bytes.max(by_lanes).min((SEGMENT_BYTES_MAX / chunk_bytes.max(1)).max(1))
 }
 
 /// Opens a file to add. A link that took the file's place after the walk saw it is not followed.
@@ -311,14 +332,17 @@ impl<'a> LeafHasher<'a> {
     }
 
     fn put_encoded(&self, blocks: &[(u64, &[u8])], file_bytes: &[u64]) -> Result<Vec<Child>> {
-        let cids = cids(self.profile, blocks);
-        let new: Vec<(&Cid, &[u8])> = cids.iter().zip(blocks).map(|(cid, &(_, block))| (cid, block)).collect();
+        // Constant bytes are cut into equal blocks in a row: comparing them is cheaper than hashing them.
+        let runs: Vec<_> = blocks.chunk_by(|a, b| a == b).collect();
+        let distinct: Vec<(u64, &[u8])> = runs.iter().filter_map(|run| run.first().copied()).collect();
+        let cids = cids(self.profile, &distinct);
+        let new: Vec<(&Cid, &[u8])> = cids.iter().zip(&distinct).map(|(cid, &(_, block))| (cid, block)).collect();
         self.sink.put_many(&new)?;
+        let cids = runs.iter().zip(&cids).flat_map(|(run, cid)| std::iter::repeat_n(cid, run.len()));
         Ok(cids
-            .into_iter()
             .zip(blocks)
             .zip(file_bytes)
-            .map(|((cid, (_, block)), &file_bytes)| Child { cid, file_bytes, dag_bytes: block.len() as u64 })
+            .map(|((cid, (_, block)), &file_bytes)| Child { cid: cid.clone(), file_bytes, dag_bytes: block.len() as u64 })
             .collect())
     }
 }
