@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "target": {"errors", "_core", "file"},
     "dag": {"errors", "_core", "results", "content", "target"},
     "pin": {"errors", "_core", "results", "content"},
-    "store": {"errors", "_core", "results", "content", "target", "file", "dag", "pin"},
+    "blob": {"errors", "_core", "results", "content", "target"},
+    "store": {"errors", "_core", "results", "content", "target", "file", "dag", "pin", "blob"},
     "operation": {"errors", "_core", "results", "store"},
     "stream": {"errors", "_core", "results", "content", "file", "store"},
     "node": {"errors", "_core", "results", "content", "file", "dag", "pin", "store", "operation", "stream"},
@@ -46,7 +47,7 @@ MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 # Modules that may not be imported while `import shoal` runs: they cost more than all of Shoal.
 LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs"}
 # Rooms that `import shoal` loads.
-LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "dag", "pin", "store"}
+LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "dag", "pin", "blob", "store"}
 LOADED_LATER = {"node", "operation", "stream", "cli", "config"}
 
 RUST_MAY_USE = {
@@ -176,7 +177,8 @@ def import_shoal_loads_nothing_slow(root: Path) -> Iterator[str]:
 
 def manifests(root: Path) -> Iterator[tuple[str, Path, dict[str, object]]]:
     for path in files(root):
-        if path.name == "Cargo.toml" and path.parent != root:
+        # Programs of others that Shoal is measured beside are no crates of its own.
+        if path.name == "Cargo.toml" and path.parent != root and "benches" not in path.relative_to(root).parts:
             manifest = tomllib.loads(path.read_text(encoding="utf-8"))
             yield (manifest["package"]["name"], path.parent, manifest)
 

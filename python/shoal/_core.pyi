@@ -177,7 +177,7 @@ class Profile:
         hash: str = ...,
         chunker: str = ...,
         raw_leaves: bool = ...,
-        layout: Literal["balanced", "trickle"] | str = ...,
+        layout: Literal["balanced", "trickle", "blob"] | str = ...,
         file_links_max: int = ...,
         directory_links_max: int = ...,
         hamt_fanout: int = ...,
@@ -213,8 +213,8 @@ class Profile:
         """Whether chunks are plain blocks, not dag-pb nodes."""
 
     @property
-    def layout(self) -> Literal["balanced", "trickle"]:
-        """How chunks are linked."""
+    def layout(self) -> Literal["balanced", "trickle", "blob"]:
+        """How chunks are linked; "blob": not at all, a file is one raw BLAKE3 CID whatever its size (equal to `b3sum` of it)."""
 
     @property
     def file_links_max(self) -> int:
@@ -348,6 +348,9 @@ class FileReader:
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset` on; fewer only at the end."""
 
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Many ranges (offset, length), in the order asked for, each as `read_at` reads it."""
+
     def read_into_at(self, offset: int, buffer: WriteableBuffer) -> int:
         """Fills a buffer from `offset` on: how many bytes."""
 
@@ -387,7 +390,7 @@ class Store:
     @property
     def path(self) -> str: ...
     def close(self) -> None: ...
-    def stat(self) -> tuple[str, int, int, int, int, int, int, int]: ...
+    def stat(self) -> tuple[str, int, int, int, int, int, int, int, int, int]: ...
     def recover(self, watch: _Watch) -> str | None:
         """Takes the lock once, and tells what a crash had left to put right."""
 
@@ -430,7 +433,7 @@ class Store:
     def collect(self, dry_run: bool, watch: _Watch) -> tuple[int, int, int, int, int]: ...
     def verify(
         self, watch: _Watch
-    ) -> tuple[int, int, list[tuple[CID | None, int, int, str]], list[CID], list[CID], bool]: ...
+    ) -> tuple[int, int, list[tuple[CID | None, int | None, int, str]], list[CID], list[CID], bool]: ...
     def refs(
         self, content: _Content, recursive: bool, unique: bool, depth_max: int | None, watch: _Watch
     ) -> RefBatches: ...
@@ -438,6 +441,25 @@ class Store:
     def dag_stat(self, content: _Content, watch: _Watch) -> tuple[CID, int, int, int, int]: ...
     def dag_get(self, content: _Content) -> Any: ...
     def dag_resolve(self, content: _Content) -> tuple[CID, str]: ...
+    def export_slice(
+        self, cid: _AnyCID, descriptor: int, ranges: Sequence[tuple[int, int]] | None, watch: _Watch
+    ) -> int: ...
+    def export_outboard(self, cid: _AnyCID, descriptor: int, watch: _Watch) -> int: ...
+    def import_slice(
+        self,
+        cid: _AnyCID,
+        pieces: Iterator[ReadableBuffer],
+        ranges: Sequence[tuple[int, int]] | None,
+        pin: bool,
+        watch: _Watch,
+    ) -> tuple[int, int, list[tuple[int, int]]]: ...
+    def import_outboard(self, cid: _AnyCID, bytes: int, pieces: Iterator[ReadableBuffer], watch: _Watch) -> None: ...
+    def import_data(
+        self, cid: _AnyCID, pieces: Iterator[ReadableBuffer], offset: int, pin: bool, watch: _Watch
+    ) -> tuple[int, int, list[tuple[int, int]]]: ...
+    def present(self, cid: _AnyCID) -> tuple[int, int, list[tuple[int, int]]] | None: ...
+    def discard_partial(self, cid: _AnyCID, watch: _Watch) -> bool: ...
+    def blobs(self) -> list[CID]: ...
     def export_car(self, content: _Content, descriptor: int, version: int, watch: _Watch) -> int: ...
     def import_car(self, path: str, pin_roots: bool, watch: _Watch) -> tuple[list[CID], int, int, int, int]: ...
     def import_car_stream(

@@ -15,7 +15,7 @@ from shoal.store import Store
 from shoal.stream import AsyncFile, Pulled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -23,7 +23,18 @@ if TYPE_CHECKING:
 
     from shoal._core import CID, Block
     from shoal.content import AddKeywords, AnyCID, BytesLike, Content, PathLike, Source
-    from shoal.results import Added, Collected, DagStat, Entry, Exported, Imported, Pin, StoreStat, VerifyReport
+    from shoal.results import (
+        Added,
+        Collected,
+        DagStat,
+        Entry,
+        Exported,
+        Imported,
+        Pin,
+        Presence,
+        StoreStat,
+        VerifyReport,
+    )
 
 __all__ = ["AsyncFile", "Node", "Operation"]
 
@@ -70,6 +81,7 @@ class Node:
         self._tasks: TaskGroup | None = None
         self._limiter: anyio.CapacityLimiter | None = None
         self._running: set[Operation[Any]] = set()
+        self.blob = BlobVerbs(self)
         self.block = BlockVerbs(self)
         self.dag = DagVerbs(self)
         self.pin = PinVerbs(self)
@@ -268,6 +280,55 @@ class BlockVerbs(_Verbs):
     async def rm_many(self, cids: Iterable[AnyCID], *, force: bool = False) -> int:
         """Deletes blocks; see `Store.delete_many`."""
         return await self._node._operate("delete", lambda store: store.delete_many(cids, force=force))
+
+
+class BlobVerbs(_Verbs):
+    """`node.blob`: whole files under one CID, in parts that prove themselves."""
+
+    def export_slice(
+        self, cid: AnyCID, out: PathLike | int | Any, ranges: Sequence[tuple[int, int]] | None = None
+    ) -> Operation[int]:
+        """Writes a slice; see `Store.blob.export_slice`."""
+        return self._node._operate("export", lambda store: store.blob.export_slice(cid, out, ranges))
+
+    def import_slice(
+        self,
+        cid: AnyCID,
+        source: PathLike | BytesLike | Any,
+        ranges: Sequence[tuple[int, int]] | None = None,
+        *,
+        pin: bool = True,
+    ) -> Operation[Presence]:
+        """Takes in a slice; see `Store.blob.import_slice`."""
+        return self._node._operate("import", lambda store: store.blob.import_slice(cid, source, ranges, pin=pin))
+
+    def export_outboard(self, cid: AnyCID, out: PathLike | int | Any) -> Operation[int]:
+        """Writes the outboard; see `Store.blob.export_outboard`."""
+        return self._node._operate("export", lambda store: store.blob.export_outboard(cid, out))
+
+    def import_outboard(self, cid: AnyCID, size: int, source: PathLike | BytesLike | Any) -> Operation[None]:
+        """Takes in an outboard; see `Store.blob.import_outboard`."""
+        return self._node._operate("import", lambda store: store.blob.import_outboard(cid, size, source))
+
+    def import_data(
+        self, cid: AnyCID, source: PathLike | BytesLike | Any, *, offset: int = 0, pin: bool = True
+    ) -> Operation[Presence]:
+        """Takes in plain data along an outboard; see `Store.blob.import_data`."""
+        return self._node._operate("import", lambda store: store.blob.import_data(cid, source, offset=offset, pin=pin))
+
+    async def present(self, cid: AnyCID) -> Presence | None:
+        """What is here of a blob or block."""
+        store = self._store()
+        return await self._node._run(lambda: store.blob.present(cid))
+
+    async def discard(self, cid: AnyCID) -> bool:
+        """Removes what is here of a partial blob."""
+        return await self._node._operate("delete", lambda store: store.blob.discard(cid))
+
+    async def ls(self) -> list[CID]:
+        """The CIDs of all whole blobs."""
+        store = self._store()
+        return await self._node._run(lambda: list(store.blob.ls()))
 
 
 class DagVerbs(_Verbs):

@@ -17,6 +17,7 @@ __all__ = [
     "Exported",
     "Imported",
     "Pin",
+    "Presence",
     "Progress",
     "StoreStat",
     "VerifyReport",
@@ -86,6 +87,22 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Presence:
+    """How much of a blob is here."""
+
+    bytes: int
+    """Of the whole: proved once its last byte is here, until then the word of whoever sent the first slice."""
+    present_bytes: int
+    ranges: list[tuple[int, int]]
+    """What is here, as pairs of offset and length."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is here."""
+        return self.present_bytes == self.bytes
+
+
+@dataclass(frozen=True)
 class Exported:
     """What `get` wrote."""
 
@@ -134,17 +151,22 @@ class StoreStat:
     pins: int
     version: int
     """Of the store's format."""
+    blobs: int
+    """Whole files kept beside the packs, each under one CID."""
+    blob_bytes: int
+    """Their bytes."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A block that is not what its CID says."""
+    """A block, or a place of a blob, that is not what its CID says."""
 
     cid: CID | None
     """None where even its name cannot be read."""
-    pack: int
+    pack: int | None
+    """None for a blob, which has files of its own."""
     offset: int
-    """Where its section begins in the pack, in bytes."""
+    """Where its section begins in the pack, or the damaged 16 KiB in the blob, in bytes."""
     reason: str
 
 

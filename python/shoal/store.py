@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 
 from shoal import _core
 from shoal._core import CID, Block, Path, Profile
+from shoal.blob import BlobApi
 from shoal.content import open_source
 from shoal.dag import DagApi
 from shoal.errors import InvalidInput, SourceError
@@ -56,6 +57,8 @@ class Store:
         b'bytes'
     """
 
+    blob: BlobApi
+    """Whole files under one CID: `export_slice`, `import_slice`, `present`, `export_outboard`, …"""
     dag: DagApi
     """Linked objects: `put`, `get`, `resolve`, `stat`, `export_car`, `import_car`."""
     pins: PinApi
@@ -84,6 +87,7 @@ class Store:
     def _attach(self, core: _core.Store, operation: _core.Operation | None) -> None:
         self._core = core
         self._operation = operation
+        self.blob = BlobApi(self)
         self.dag = DagApi(self)
         self.pins = self.pin = PinApi(self)
 

@@ -30,7 +30,7 @@ _INLINE_BYTES_DEFAULT = 32
 _INLINE_BYTES_MAX = 128
 # The flags that `profile_of` takes.
 _SHAPE_FLAGS = (
-    "cid_version", "hash_name", "chunker", "raw_leaves", "trickle", "inline", "inline_limit",
+    "cid_version", "hash_name", "chunker", "raw_leaves", "layout", "trickle", "inline", "inline_limit",
     "max_file_links", "max_directory_links", "max_hamt_fanout",
 )  # fmt: skip
 
@@ -42,6 +42,7 @@ def profile_of(
     hash_name: str | None = None,
     chunker: str | None = None,
     raw_leaves: bool | None = None,
+    layout: str | None = None,
     trickle: bool = False,
     inline: bool = False,
     inline_limit: int | None = None,
@@ -80,8 +81,12 @@ def profile_of(
         raise click.UsageError("--inline-limit does nothing without --inline")
     if inline:
         changes["inline_bytes_max"] = _INLINE_BYTES_DEFAULT if inline_limit is None else inline_limit
-    if trickle:
-        changes["layout"] = "trickle"
+    if trickle and layout not in (None, "trickle"):
+        raise click.UsageError(f"--trickle is --layout trickle, and you also said --layout {layout}: leave one out")
+    if trickle or layout is not None:
+        changes["layout"] = "trickle" if trickle else layout
+    if layout == "blob" and keeps_metadata:
+        raise click.UsageError("a blob is nothing but its bytes: leave out the modes and times, or --layout blob")
     given = {
         "chunker": chunker,
         "file_links_max": max_file_links,
@@ -116,6 +121,7 @@ def _mode(_: click.Context, parameter: click.Parameter, value: str | None) -> in
         "shoal add photos                                    # a directory, with everything below it",
         "shoal add -Q --profile unixfs-v1-2025 notes.txt     # only the CID, the same as from ipfs",
         "echo hello | shoal add --stdin-name greeting.txt    # from a pipe",
+        "shoal add --layout blob model.safetensors           # one CID for the whole file",
     ],
 )
 @click.argument("paths", nargs=-1, type=click.Path(), metavar="[PATH]...")
@@ -183,6 +189,12 @@ def _mode(_: click.Context, parameter: click.Parameter, value: str | None) -> in
 )
 @click.option("--cid-version", type=click.IntRange(0, 1), help="Version 1 implies raw leaves, version 0 dag-pb leaves.")
 @click.option("--raw-leaves/--no-raw-leaves", default=None, help="Leaves are plain bytes, or dag-pb nodes.")
+@click.option(
+    "--layout",
+    type=click.Choice(["balanced", "trickle", "blob"]),
+    help="How a file's chunks are linked: balanced (default), trickle (as -t), or not at all: as a blob, a file of any "
+    "size is one CID, the same hash as b3sum gives.",
+)
 @click.option("-t", "--trickle", is_flag=True, help="Link chunks for streaming: the front of a file near its root.")
 @click.option("--inline", is_flag=True, help="Put small blocks into their CIDs.")
 @click.option(

@@ -16,7 +16,7 @@ from shoal.cli.progress import shown
 from shoal.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from shoal import StoreStat, VerifyReport
+    from shoal import Damage, StoreStat, VerifyReport
 
 
 @click.group("repo", cls=Family)
@@ -39,13 +39,15 @@ def _stat_rows(found: StoreStat, *, human: bool, size_only: bool) -> list[list[s
         return human_bytes(count) if human else str(count)
 
     if size_only:
-        return [["RepoSize:", size(found.disk_bytes)]]
+        return [["RepoSize:", size(found.disk_bytes + found.blob_bytes)]]
     return [
         ["NumObjects:", str(found.blocks)],
         ["ObjectSize:", size(found.bytes)],
-        ["RepoSize:", size(found.disk_bytes)],
+        ["RepoSize:", size(found.disk_bytes + found.blob_bytes)],
         ["DeadSize:", size(found.dead_bytes)],
         ["NumPacks:", str(found.packs)],
+        ["NumBlobs:", str(found.blobs)],
+        ["BlobSize:", size(found.blob_bytes)],
         ["NumPins:", str(found.pins)],
         ["RepoPath:", printable(found.path)],
         ["Version:", f"shoal-store@{found.version}"],
@@ -96,9 +98,13 @@ def _record(report: VerifyReport) -> dict[str, object]:
     }
 
 
+def _place(entry: Damage) -> str:
+    return f"at {entry.offset}" if entry.pack is None else f"in pack {entry.pack} at {entry.offset}"
+
+
 def _report_lines(report: VerifyReport) -> list[str]:
     lines = [
-        f"damaged {entry.cid or '(no readable CID)'} in pack {entry.pack} at {entry.offset}: {printable(entry.reason)}"
+        f"damaged {entry.cid or '(no readable CID)'} {_place(entry)}: {printable(entry.reason)}"
         for entry in report.damaged
     ]
     lines += [f"missing {cid}" for cid in report.missing]

@@ -204,6 +204,7 @@ fn classify(error: &Error) -> (Class, Details<'_>) {
         // What kind of trouble it is, is said by what was met below.
         Error::InDag { source, .. } => classify(source),
         Error::Damaged { cid, .. } => (Class::Damaged, Details::of_cid(cid)),
+        Error::DamagedBlob { cid, .. } => (Class::Damaged, Details::of_cid(cid)),
         Error::DamagedSection { .. } => (Class::Damaged, Details::default()),
         Error::Io { path, source, .. } => (Class::StoreError, Details { source: Some(source), ..Details::of_path(path) }),
         Error::Full { path } => (Class::StoreFull, Details::of_path(path)),
@@ -212,7 +213,10 @@ fn classify(error: &Error) -> (Class, Details<'_>) {
         Error::ReadOnly => (Class::ReadOnly, Details::default()),
         Error::Forked => (Class::StoreError, Details::default()),
         Error::NoStore { .. } | Error::Format(_) => (Class::StoreFormat, Details::default()),
-        Error::BlockTooLarge { cid, .. } => (Class::InvalidInput, Details::of_cid(cid)),
+        Error::NotHere { cid, .. } => (Class::NotFound, Details::of_cid(cid)),
+        Error::BlockTooLarge { cid, .. } | Error::IsBlob { cid, .. } | Error::BadSlice { cid, .. } => {
+            (Class::InvalidInput, Details::of_cid(cid))
+        }
         Error::UnsupportedHash { cid } => (Class::UnsupportedHash, Details::of_cid(cid)),
         Error::Dag { cid, .. } | Error::WrongSize { cid, .. } | Error::DagTooDeep { cid } | Error::TooManyBlocks { root: cid, .. } => {
             (Class::InvalidInput, Details::of_cid(cid))

@@ -6,6 +6,7 @@
 
 mod add;
 mod bench;
+mod blob;
 mod block;
 mod buffer;
 mod car;

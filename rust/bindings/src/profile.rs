@@ -48,6 +48,7 @@ fn layout_name(layout: Layout) -> &'static str {
     match layout {
         Layout::Balanced => "balanced",
         Layout::Trickle => "trickle",
+        Layout::Blob => "blob",
     }
 }
 
@@ -73,7 +74,8 @@ fn set(profile: &mut unixfs::Profile, field: &str, value: &Bound<'_, PyAny>) -> 
             profile.layout = match value.extract()? {
                 "balanced" => Layout::Balanced,
                 "trickle" => Layout::Trickle,
-                _ => return Err(invalid(py, "a layout is 'balanced' or 'trickle'")),
+                "blob" => Layout::Blob,
+                _ => return Err(invalid(py, "a layout is 'balanced', 'trickle' or 'blob'")),
             };
         }
         "file_links_max" => profile.file_links_max = value.extract()?,

@@ -46,11 +46,11 @@ impl RefBatches {
     }
 }
 
-/// CIDs of the blocks in the store.
+/// CIDs of the blocks in the store, and then of its blobs.
 #[pyclass(frozen, module = "shoal._core")]
 pub struct CidBatches {
     pid: u32,
-    entries: Mutex<shoal_store::Entries>,
+    entries: Mutex<(shoal_store::Entries, std::vec::IntoIter<(shoal_core::Cid, u64)>)>,
 }
 
 #[pymethods]
@@ -65,7 +65,9 @@ impl CidBatches {
         }
         let cids = py.detach(|| {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-            entries.by_ref().take(BATCH).map(|entry| entry.map(|entry| Cid(entry.cid))).collect::<shoal_store::Result<Vec<_>>>()
+            let (blocks, blobs) = &mut *entries;
+            let blocks = blocks.map(|entry| entry.map(|entry| Cid(entry.cid)));
+            blocks.chain(blobs.map(|(cid, _)| Ok(Cid(cid)))).take(BATCH).collect::<shoal_store::Result<Vec<_>>>()
         });
         let cids = cids.map_err(|e| store_error(py, &e))?;
         Ok(if cids.is_empty() { None } else { Some(cids) })
@@ -92,7 +94,8 @@ impl Store {
 
     fn cids(&self, py: Python<'_>) -> PyResult<CidBatches> {
         let store = self.open(py)?.store;
-        let entries = py.detach(|| store.entries()).map_err(|e| store_error(py, &e))?;
+        let entries =
+            py.detach(|| Ok((store.entries()?, store.blobs()?.into_iter()))).map_err(|e: shoal_store::Error| store_error(py, &e))?;
         Ok(CidBatches { pid: std::process::id(), entries: Mutex::new(entries) })
     }
 

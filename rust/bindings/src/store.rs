@@ -82,8 +82,8 @@ impl Store {
     }
 }
 
-/// What `stat` answers: path, blocks, their bytes, packs, their bytes, dead bytes, pins, version.
-type Stat = (OsString, u64, u64, u64, u64, u64, u64, u32);
+/// What `stat` answers: path, blocks, their bytes, packs, their bytes, dead bytes, pins, version, blobs, their bytes.
+type Stat = (OsString, u64, u64, u64, u64, u64, u64, u32, u64, u64);
 
 #[pymethods]
 impl Store {
@@ -122,7 +122,8 @@ impl Store {
         let stat = py.detach(|| open.store.stat()).map_err(|e| store_error(py, &e))?;
         let version = shoal_store::FORMAT_VERSION;
         let path = stat.path.into_os_string();
-        Ok((path, stat.blocks, stat.block_bytes, stat.packs, stat.pack_bytes, stat.dead_bytes, stat.pins, version))
+        let (blobs, blob_bytes) = (stat.blobs, stat.blob_bytes);
+        Ok((path, stat.blocks, stat.block_bytes, stat.packs, stat.pack_bytes, stat.dead_bytes, stat.pins, version, blobs, blob_bytes))
     }
 
     /// Waits until nobody else writes, and tells what had to be put right.

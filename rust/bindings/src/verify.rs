@@ -5,8 +5,8 @@ use crate::operation::{Watch, run};
 use crate::store::Store;
 use pyo3::prelude::*;
 
-/// CID, pack, offset, reason.
-type Damage = (Option<Cid>, u32, u64, String);
+/// CID, pack (none for a blob), offset, reason.
+type Damage = (Option<Cid>, Option<u32>, u64, String);
 /// Blocks, their bytes, damages, missing blocks, hurt roots, whether all is sound.
 type Report = (u64, u64, Vec<Damage>, Vec<Cid>, Vec<Cid>, bool);
 

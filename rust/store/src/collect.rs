@@ -5,6 +5,7 @@
 //! The rules kept here: a DAG that cannot be walked to its end stops everything before anything is deleted; and a block that moves
 //! is durable at its new place before the old one goes.
 
+use crate::blob::tree_bytes;
 use crate::error::{Error, Result};
 use crate::meta::PinKind;
 use crate::operation::Operation;
@@ -33,11 +34,11 @@ impl Default for CollectOptions {
 /// What a collection did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Blocks deleted.
+    /// Blocks deleted, blobs among them.
     pub freed_blocks: u64,
     /// Their lengths together, in bytes.
     pub freed_bytes: u64,
-    /// How much less the packs take on disk, in bytes: less than `freed_bytes` where dead blocks stay behind in packs that are
+    /// How much less the packs and blobs take on disk, in bytes: less than `freed_bytes` where dead blocks stay behind in packs that are
     /// mostly live, more where earlier deletions go now. Headers of new packs (26 bytes each) and indexes are not counted.
     pub freed_disk_bytes: u64,
     /// Blocks kept.
@@ -93,8 +94,9 @@ const DELETED_TOGETHER: usize = 65_536;
 /// was deleted. Repair it, or remove the pin.
 pub fn collect(store: &Store, options: CollectOptions, operation: &Operation) -> Result<Collected> {
     if options.dry_run {
-        let (_, packs) = survey(store, operation)?;
+        let (marks, packs) = survey(store, operation)?;
         let mut foreseen = Collected::of(&packs);
+        foreseen.count_blobs(store, &marks)?;
         packs.iter().filter(|pack| pack.is_empty()).for_each(|pack| foreseen.count_removed(pack));
         packs.iter().filter(|pack| pack.is_sparse(&options)).for_each(|pack| foreseen.count_rewritten(pack));
         return Ok(foreseen);
@@ -103,6 +105,8 @@ pub fn collect(store: &Store, options: CollectOptions, operation: &Operation) ->
     let session = store.write_exclusive()?;
     let (marks, packs) = survey(store, operation)?;
     let mut collected = Collected::of(&packs);
+    let blobs = collected.count_blobs(store, &marks)?;
+    session.sweep_blobs(&blobs)?;
     delete(store, &session, &packs, &marks, &mut collected, operation)?;
     let mut sparse: Vec<&Census> = packs.iter().filter(|pack| pack.is_sparse(&options)).collect();
     // Those that give most room for the least moving come first.
@@ -186,6 +190,23 @@ impl Collected {
         collected
     }
 
+    /// Counts the blobs, each as one block: those that go.
+    fn count_blobs(&mut self, store: &Store, marks: &Seen) -> Result<Vec<Cid>> {
+        let mut dead = Vec::new();
+        for (cid, bytes) in store.blobs()? {
+            if marks.has_block(&cid) {
+                self.kept_blocks += 1;
+                self.kept_bytes += bytes;
+            } else {
+                self.freed_blocks += 1;
+                self.freed_bytes += bytes;
+                self.freed_disk_bytes += bytes + tree_bytes(bytes);
+                dead.push(cid);
+            }
+        }
+        Ok(dead)
+    }
+
     fn count_removed(&mut self, pack: &Census) {
         self.packs_removed += 1;
         self.freed_disk_bytes += pack.file_bytes;
@@ -207,7 +228,9 @@ fn mark(store: &Store, operation: &Operation) -> Result<Seen> {
     walk_on(store, &recursive, options, &mut seen, operation, &mut |_| Ok(()), &mut |lost, error| Err(lost.because(error)))?;
     for pin in pins.iter().filter(|pin| pin.kind == PinKind::Direct) {
         operation.check()?;
-        store.block(&pin.cid)?;
+        if store.blob_bytes(&pin.cid)?.is_none() {
+            store.block(&pin.cid)?;
+        }
         seen.insert(&pin.cid);
     }
     Ok(seen)
@@ -293,7 +316,10 @@ fn rewrite(store: &Store, session: &Session, pack: u32, operation: &Operation) -
         let mut moved = Vec::with_capacity(cids.len());
         for (cid, block) in cids.iter().zip(store.blocks(&cids)) {
             match block {
-                Ok(block) => moved.push((cid, block)),
+                Ok(block) => {
+                    store.0.take_list_along(cid)?;
+                    moved.push((cid, block));
+                }
                 // Where it is, it can still be repaired.
                 Err(Error::Damaged { .. } | Error::UnsupportedHash { .. }) => is_whole = false,
                 Err(error) => return Err(error),

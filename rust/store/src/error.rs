@@ -39,6 +39,36 @@ pub enum Error {
         /// Where the section begins, in bytes.
         offset: u64,
     },
+    /// A group of a blob does not lead up to its digest, or the part of its tree that would say so is damaged.
+    DamagedBlob {
+        /// The blob.
+        cid: Cid,
+        /// Where the damage begins, in bytes of its data.
+        offset: u64,
+        /// Whether it is the tree that is damaged, which can be made again if the data are sound.
+        is_tree: bool,
+    },
+    /// This part of a partial blob has not come yet.
+    NotHere {
+        /// The blob.
+        cid: Cid,
+        /// Where what is missing begins, in bytes.
+        offset: u64,
+    },
+    /// A slice from elsewhere does not prove what it holds.
+    BadSlice {
+        /// The blob or block it should be of.
+        cid: Cid,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A block was asked for, and this is a blob: a whole file, which is never read as one block.
+    IsBlob {
+        /// The blob.
+        cid: Cid,
+        /// Its size in bytes.
+        bytes: u64,
+    },
     /// The disk said no.
     Io {
         /// What was being done, as in "writing".
@@ -276,6 +306,28 @@ impl fmt::Display for Error {
             }
             Self::DamagedSection { pack, offset } => {
                 write!(f, "pack {pack} is damaged at byte {offset}; `verify` says which blocks are hurt")
+            }
+            Self::DamagedBlob { cid, offset, is_tree: false } => {
+                write!(
+                    f,
+                    "blob {cid} is damaged on disk at byte {offset}; `verify` names all damage, and then adding the file again heals it"
+                )
+            }
+            Self::DamagedBlob { cid, offset, is_tree: true } => {
+                write!(f, "the tree of blob {cid} is damaged on disk, for byte {offset}; `verify` makes it again if the data are sound")
+            }
+            Self::NotHere { cid, offset } => {
+                write!(f, "blob {cid} is here in part only, and not its bytes from {offset} on; import a slice that has them")
+            }
+            Self::BadSlice { cid, reason } => {
+                write!(f, "the slice of {cid} is bad: {reason}; what stands before that was kept (were these ranges asked for?)")
+            }
+            Self::IsBlob { cid, bytes } => {
+                write!(
+                    f,
+                    "{cid} is a blob, a whole file of {bytes} bytes, and not a block: read it with open, cat or get, or add the file \
+                     with the layout \"balanced\" to have it in blocks (as archives need it)"
+                )
             }
             Self::Io { what, path, source } => write!(f, "{what} {}: {source}", Shown(path.as_os_str().as_bytes())),
             Self::Full { path } => {

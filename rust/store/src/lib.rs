@@ -7,12 +7,14 @@
 //! Formats: docs/formats/.
 
 pub mod archive;
+mod blob;
 pub mod block;
 pub mod collect;
 pub mod directory;
 pub mod disk;
 pub mod error;
 pub mod export;
+mod group_list;
 mod index;
 pub mod ingest;
 pub mod memory_disk;
@@ -22,8 +24,10 @@ pub mod object;
 pub mod operation;
 pub mod output;
 mod pack;
+mod pack_tree;
 pub mod pinning;
 mod queue;
+mod range;
 pub mod read;
 mod recover;
 mod session;
@@ -31,6 +35,7 @@ mod store;
 pub mod verify;
 pub mod walk;
 
+pub use blob::{Partial, Present};
 pub use block::Block;
 pub use error::{Error, Result};
 pub use meta::{PIN_NAME_BYTES_MAX, Pin, PinKind};

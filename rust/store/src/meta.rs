@@ -73,6 +73,8 @@ pub(crate) enum Op {
     PinRemoved(Cid),
     PackNext { pack: u32 },
     BlocksDamaged { pack: u32, offsets: Vec<u64> },
+    BlobSet { digest: [u8; 32], bytes: u64 },
+    BlobRemoved { digest: [u8; 32] },
 }
 
 impl Op {
@@ -130,6 +132,15 @@ impl Op {
                 out.push(9);
                 varint::write(u64::from(*pack), out);
                 write_offsets(offsets, out);
+            }
+            Self::BlobSet { digest, bytes } => {
+                out.push(10);
+                out.extend_from_slice(digest);
+                varint::write(*bytes, out);
+            }
+            Self::BlobRemoved { digest } => {
+                out.push(11);
+                out.extend_from_slice(digest);
             }
         }
     }
@@ -225,6 +236,8 @@ impl<'a> Payload<'a> {
             7 => Op::PinRemoved(self.cid()?),
             8 => Op::PackNext { pack: self.pack()? },
             9 => Op::BlocksDamaged { pack: self.pack()?, offsets: self.offsets()? },
+            10 => Op::BlobSet { digest: self.take(32)?.try_into().ok()?, bytes: self.number()? },
+            11 => Op::BlobRemoved { digest: self.take(32)?.try_into().ok()? },
             _ => return None,
         })
     }
@@ -263,6 +276,10 @@ pub(crate) struct Contents {
     /// Packs whose files are to go, or are gone.
     pub retired: BTreeSet<u32>,
     pub pins: BTreeMap<Cid, Pin>,
+    /// Blobs by digest, with their lengths in bytes.
+    pub blobs: BTreeMap<[u8; 32], u64>,
+    /// Blobs whose files are to go, or are gone.
+    pub blobs_gone: BTreeSet<[u8; 32]>,
     /// The number of the next pack: no number is used twice.
     pub pack_next: u32,
 }
@@ -310,6 +327,14 @@ impl Contents {
                 self.pins.remove(cid);
             }
             Op::PackNext { pack } => self.pack_next = self.pack_next.max(*pack),
+            Op::BlobSet { digest, bytes } => {
+                self.blobs_gone.remove(digest);
+                self.blobs.insert(*digest, *bytes);
+            }
+            Op::BlobRemoved { digest } => {
+                self.blobs.remove(digest);
+                self.blobs_gone.insert(*digest);
+            }
         }
     }
 
@@ -348,6 +373,8 @@ impl Contents {
         }
         ops.extend(self.retired.iter().map(|&pack| Op::PackRetired { pack }));
         ops.extend(self.pins.values().cloned().map(Op::PinSet));
+        ops.extend(self.blobs_gone.iter().map(|&digest| Op::BlobRemoved { digest }));
+        ops.extend(self.blobs.iter().map(|(&digest, &bytes)| Op::BlobSet { digest, bytes }));
         ops
     }
 }
@@ -440,7 +467,7 @@ fn resume(bytes: &[u8], bad: usize, chain: Check) -> Option<(usize, Check)> {
     }
     for at in bad + 1..bytes.len() {
         let Some((payload, stored)) = record_at(bytes, at) else { continue };
-        if !matches!(payload.first(), Some(1..=9)) {
+        if !matches!(payload.first(), Some(1..=11)) {
             continue;
         }
         if let Some(good) = chains.iter().find(|chain| check(&[*chain, payload]) == stored) {
@@ -732,6 +759,9 @@ mod tests {
         vec![
             Op::PackOpened { pack: 1 },
             Op::PackCommitted { pack: 1, length: 1 << 39, entries: 7, block_bytes: 9, log_check: [3; 8] },
+            Op::BlobSet { digest: [7; 32], bytes: 1 << 45 },
+            Op::BlobSet { digest: [8; 32], bytes: 3 << 20 },
+            Op::BlobRemoved { digest: [8; 32] },
             Op::BlocksDamaged { pack: 1, offsets: vec![26, 27, 1 << 38] },
             Op::BlocksDead { pack: 1, block_bytes: 5, offsets: vec![26, 1000, 1 << 38] },
             Op::PinSet(Pin { cid: cid(1), kind: PinKind::Recursive, name: Some("naïve".into()) }),

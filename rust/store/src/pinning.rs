@@ -82,7 +82,10 @@ pub fn add(store: &Store, cid: &Cid, kind: PinKind, name: Option<String>, operat
             if store.pin(cid)?.is_some_and(|pin| pin.kind == PinKind::Recursive) {
                 return Err(Error::AlreadyPinned { cid: cid.clone() });
             }
-            store.block(cid)?;
+            // A blob is looked up, as leaves are.
+            if store.blob_bytes(cid)?.is_none() {
+                store.block(cid)?;
+            }
         }
         PinKind::Recursive => {
             walk(store, std::slice::from_ref(cid), WalkOptions::default(), operation, &mut |visited| {

@@ -35,6 +35,8 @@ pub struct RecoveryReport {
     pub bytes_skipped: u64,
     /// Packs whose index was missing or bad, and was made again.
     pub indexes_rebuilt: Vec<u32>,
+    /// Blobs that were whole and not committed, and are now.
+    pub blobs_kept: u64,
 }
 
 const FORMAT_NAME: &str = "SHOAL";
@@ -178,6 +180,8 @@ fn rebuild_meta(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
     let names = disk.list(paths.folder()).map_err(|e| Error::io("opening", paths.folder(), e))?;
     let last = names.iter().filter_map(|name| PackPaths::parse(name)).map(|(pack, _)| pack).max();
     contents.pack_next = contents.pack_next.max(last.map_or(0, |last| last.saturating_add(1)));
+    contents.blobs = crate::blob::found_on_disk(disk, path);
+    contents.blobs_gone.clear();
     let kept = path.join("meta.damaged");
     let _ = disk.remove(&kept);
     match disk.link(&meta, &kept) {
@@ -201,6 +205,7 @@ pub(crate) fn take_over(inner: &Arc<Inner>, is_first: bool) -> Result<()> {
         let unknown = tidy(inner)?;
         recover_tail(inner, &mut report)?;
         adopt(inner, unknown, &mut report)?;
+        report.blobs_kept = inner.recover_blobs()?;
         inner.merge_if_many();
         inner.tidy_merged();
     } else {

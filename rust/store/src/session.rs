@@ -5,16 +5,19 @@
 //! (docs/formats/store.md §6). A write that fails leaves the pack as long as it was, so there are never holes.
 //! The rule it keeps: after a failed sync nothing is acknowledged any more.
 
+use crate::blob::{Digest, NewBlob, digest_of};
 use crate::block::Block;
 use crate::disk::{DiskFile, Lock, write_all_at};
 use crate::error::{Error, Result};
+use crate::group_list::GroupList;
 use crate::meta::{Check, Op, PIN_NAME_BYTES_MAX, Pin};
 use crate::pack::{Active, Entry, HEADER, Key, LogEnd, Place, Sealed, key, write_section_head};
 use crate::store::{BadIndex, Found, Inner, State, locked};
 use shoal_core::Cid;
 use shoal_core::limits::BLOCK_BYTES_MAX;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::IoSlice;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,6 +56,8 @@ pub(crate) struct Pending {
     pub damaged: HashSet<Found>,
     dead: HashSet<Found>,
     retiring: HashSet<u32>,
+    /// Blobs that have their name and are not committed: their length, and how many sessions rely on them.
+    blobs: HashMap<Digest, (u64, usize)>,
 }
 
 impl Pending {
@@ -140,6 +145,7 @@ impl Inner {
         let mut gate = locked(&self.gate);
         if gate.sessions == 1 {
             self.roll_back();
+            self.save_open_tree();
             self.is_writing.store(false, Ordering::Release);
             gate.lock = None;
         }
@@ -167,7 +173,7 @@ impl Inner {
         }
     }
 
-    fn poisoned(&self, error: Error) -> Error {
+    pub fn poisoned(&self, error: Error) -> Error {
         self.is_poisoned.store(true, Ordering::Release);
         error
     }
@@ -372,6 +378,7 @@ impl Inner {
         state.arrange();
         drop(state);
         let _ = self.disk.remove(&self.paths.log(id));
+        self.save_sealed_tree(id);
         Ok(())
     }
 
@@ -462,8 +469,15 @@ impl Inner {
         for op in &ops {
             if let Op::PackRetired { pack } = op {
                 // The next writer removes what could not be removed now.
-                for path in [self.paths.car(*pack), self.paths.idx(*pack), self.paths.log(*pack)] {
+                for path in [self.paths.car(*pack), self.paths.idx(*pack), self.paths.tree(*pack), self.paths.log(*pack)] {
                     let _ = self.disk.remove(&path);
+                }
+            }
+            if let Op::BlobRemoved { digest } = op {
+                let _deciding = locked(&self.blobs.deciding);
+                // Another session may have brought it again, in this commit or for the next one.
+                if !self.state().contents.blobs.contains_key(digest) && self.pending_blob(digest).is_none() {
+                    self.blobs.remove(&*self.disk, digest);
                 }
             }
         }
@@ -478,6 +492,11 @@ impl Inner {
             Ok(()) | Err((_, false)) => Ok(()),
             Err((e, true)) => Err(self.poisoned(e)),
         }
+    }
+
+    /// The length of a blob that a session is about to commit.
+    pub fn pending_blob(&self, digest: &Digest) -> Option<u64> {
+        self.pending().blobs.get(digest).map(|(bytes, _)| *bytes)
     }
 
     /// Appends to the log of the open pack; `None` where that failed, and readers must look into the pack.
@@ -543,6 +562,10 @@ struct Work {
     others: Vec<Op>,
     dead: Vec<Found>,
     retired: Vec<u32>,
+    /// Blobs it relies on and that were not committed then.
+    blobs: Vec<Digest>,
+    /// Files that say, until the commit, that a blob has its name without being committed.
+    marks: Vec<PathBuf>,
 }
 
 impl Work {
@@ -568,7 +591,7 @@ impl Work {
 /// Writes to a store. Threads share it; dropping it without [`Session::commit`] takes back what it did, unless another session
 /// of the process has made it its own by committing, or the pack was sealed.
 pub struct Session {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     pid: u32,
     alone_at: Option<u64>,
     work: Mutex<Work>,
@@ -593,15 +616,42 @@ impl Session {
     /// Whether the block is here, committed or not, and no session is about to delete it.
     pub fn has(&self, cid: &Cid) -> Result<bool> {
         let Some(key) = key(cid) else { return Ok(true) };
-        self.inner.look_up(|state| Inner::is_kept(state, &self.inner.pending(), &key))
+        Ok(self.inner.look_up(|state| Inner::is_kept(state, &self.inner.pending(), &key))? || self.blob_bytes(cid).is_some())
     }
 
     /// [`Session::has`] of many.
     pub fn has_many(&self, cids: &[Cid]) -> Result<Vec<bool>> {
-        self.inner.look_up(|state| {
+        let mut all: Vec<bool> = self.inner.look_up(|state| {
             let pending = self.inner.pending();
             cids.iter().map(|cid| key(cid).map_or(Ok(true), |key| Inner::is_kept(state, &pending, &key))).collect()
-        })
+        })?;
+        for (has, cid) in all.iter_mut().zip(cids) {
+            *has = *has || self.blob_bytes(cid).is_some();
+        }
+        Ok(all)
+    }
+
+    /// The length of a blob, committed or not.
+    fn blob_bytes(&self, cid: &Cid) -> Option<u64> {
+        self.inner.blob_bytes(cid).or_else(|| self.inner.pending_blob(&digest_of(cid)?))
+    }
+
+    /// Begins a blob.
+    pub(crate) fn new_blob(&self) -> Result<NewBlob> {
+        self.check()?;
+        NewBlob::create(&self.inner)
+    }
+
+    /// Relies on a blob, and commits it with the next commit unless it was committed before. Called while `Blobs::deciding` is held.
+    pub(crate) fn take_blob(&self, digest: Digest, bytes: u64, is_pending: bool, mark: Option<PathBuf>) {
+        if !is_pending {
+            return;
+        }
+        self.inner.pending_mut().blobs.entry(digest).or_insert((bytes, 0)).1 += 1;
+        let mut work = locked(&self.work);
+        work.others.push(Op::BlobSet { digest, bytes });
+        work.blobs.push(digest);
+        work.marks.extend(mark);
     }
 
     /// Stores a block unless it is here: whether it is new. Trusts the caller that the data matches the CID.
@@ -621,6 +671,11 @@ impl Session {
             self.discard_damaged(blocks)?;
         }
         Ok(count)
+    }
+
+    /// Keeps the values of blocks that are put next, so that their ranges need not be checked with the whole block.
+    pub(crate) fn note_lists(&self, lists: Vec<Arc<GroupList>>) {
+        self.inner.trees.note(lists);
     }
 
     /// Deletes the damaged copies of blocks that have a sound one now.
@@ -683,7 +738,7 @@ impl Session {
         let not_found = || Error::NotFound { cid: cid.clone() };
         let key = key(cid).ok_or_else(not_found)?;
         let found = self.inner.look_up(|state| state.first(&key, false))?;
-        found.map(|found| found.place.block_bytes()).ok_or_else(not_found)
+        found.map(|found| found.place.block_bytes()).or_else(|| self.blob_bytes(cid)).ok_or_else(not_found)
     }
 
     /// Closes a pack for good, if it is the open one. What is in it is committed.
@@ -753,13 +808,27 @@ impl Session {
                 })?;
                 Ok(copies)
             })?;
-            count += u64::from(self.delete_copies(copies) > 0);
+            let is_blob = self.blob_bytes(cid).and_then(|_| digest_of(cid)).is_some_and(|digest| self.delete_blob(digest));
+            count += u64::from(self.delete_copies(copies) > 0 || is_blob);
         }
         if count > 0 {
             // Puts that looked before must look again.
             self.inner.state_mut().version += 1;
         }
         Ok(count)
+    }
+
+    /// Removes a blob, at the commit: whether this session had not done so already.
+    pub(crate) fn delete_blob(&self, digest: Digest) -> bool {
+        let mut work = locked(&self.work);
+        let removed = Op::BlobRemoved { digest };
+        let last =
+            work.others.iter().rev().find(|op| matches!(op, Op::BlobSet { digest: d, .. } | Op::BlobRemoved { digest: d } if *d == digest));
+        if last == Some(&removed) {
+            return false;
+        }
+        work.others.push(removed);
+        true
     }
 
     /// Gives up a pack, at the commit; its file is removed after that. Until then its blocks can still be read, but no longer
@@ -810,6 +879,8 @@ impl Session {
             done.others.append(&mut work.others);
             done.dead.append(&mut work.dead);
             done.retired.append(&mut work.retired);
+            done.blobs.append(&mut work.blobs);
+            done.marks.append(&mut work.marks);
             *work = done;
         }
         result
@@ -823,6 +894,7 @@ impl Session {
     }
 
     fn forget(&self, work: &Work) {
+        self.forget_blobs(work);
         if !work.dead.is_empty() || !work.retired.is_empty() {
             let mut pending = self.inner.pending_mut();
             for found in &work.dead {
@@ -831,6 +903,41 @@ impl Session {
             for pack in &work.retired {
                 pending.retiring.remove(pack);
             }
+        }
+    }
+}
+
+/// Blobs of a session that is over, or has committed.
+impl Session {
+    fn forget_blobs(&self, work: &Work) {
+        if work.blobs.is_empty() || std::process::id() != self.pid {
+            return;
+        }
+        let _deciding = locked(&self.inner.blobs.deciding);
+        let mut unused = Vec::new();
+        {
+            let mut pending = self.inner.pending_mut();
+            for digest in &work.blobs {
+                if let Some((_, count)) = pending.blobs.get_mut(digest) {
+                    *count = count.saturating_sub(1);
+                    if *count == 0 {
+                        pending.blobs.remove(digest);
+                        unused.push(*digest);
+                    }
+                }
+            }
+        }
+        // After a failed sync the journal on the disk may name what would be removed here: then the next writer decides.
+        if self.inner.is_poisoned.load(Ordering::Acquire) {
+            return;
+        }
+        for digest in unused {
+            if !self.inner.state().contents.blobs.contains_key(&digest) {
+                self.inner.blobs.remove(&*self.inner.disk, &digest);
+            }
+        }
+        for mark in &work.marks {
+            let _ = self.inner.disk.remove(mark);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Readers see what is committed, nothing else. What is looked up stands under one read lock; bytes are read and hashed outside it.
 //! Writing is in `session.rs`, taking over after a crash in `recover.rs`.
 
+use crate::blob::Blobs;
 use crate::block::Block;
 use crate::disk::{Disk, DiskFile, Map, RealDisk};
 use crate::error::{Error, Result};
@@ -10,6 +11,7 @@ use crate::index::BadPage;
 use crate::merge::Merged;
 use crate::meta::{COMPACT_BYTES_MIN, Contents, Journal, News, Op, Pin};
 use crate::pack::{Active, Key, PackPaths, Place, Sealed, key, read_copy, section_at};
+use crate::range::Trees;
 use crate::recover::RecoveryReport;
 use crate::session::{Gate, Pending, Queue, Scratch, Session};
 use shoal_core::Cid;
@@ -61,6 +63,10 @@ pub struct Stat {
     pub blocks: u64,
     /// Their lengths together, in bytes.
     pub block_bytes: u64,
+    /// Blobs: whole files, kept beside the packs.
+    pub blobs: u64,
+    /// Their lengths together, in bytes.
+    pub blob_bytes: u64,
     /// Pack files.
     pub packs: u64,
     /// Their committed lengths together, in bytes.
@@ -146,6 +152,11 @@ pub(crate) struct State {
 impl State {
     pub fn sealed(&self, pack: u32) -> Option<&Arc<Sealed>> {
         self.sealed.binary_search_by_key(&pack, |sealed| sealed.id).ok().and_then(|at| self.sealed.get(at))
+    }
+
+    /// Whether a committed blob has this digest.
+    pub fn has_blob(&self, cid: &Cid) -> bool {
+        crate::blob::digest_of(cid).is_some_and(|digest| self.contents.blobs.contains_key(&digest))
     }
 
     fn is_live(&self, found: Found) -> bool {
@@ -280,8 +291,19 @@ enum Copy {
 }
 
 impl Reading {
-    /// The block's bytes, not yet checked against its hash.
+    /// The block's bytes, not yet checked against its hash. All of them are about to be read.
     fn read(&self, cid: &Cid, paths: &PackPaths) -> Result<Copy> {
+        let copy = self.locate(cid, paths)?;
+        if let Copy::Block(block) = &copy
+            && self.found.place.block_bytes() >= POPULATE_BYTES_MIN
+        {
+            block.will_need();
+        }
+        Ok(copy)
+    }
+
+    /// Where the block's bytes are, of which perhaps few are about to be read.
+    fn locate(&self, cid: &Cid, paths: &PackPaths) -> Result<Copy> {
         let place = self.found.place;
         let (map, base, limit) = match &self.source {
             Source::Map(map, limit) => (map.clone(), 0, *limit),
@@ -299,9 +321,6 @@ impl Reading {
         if section.cid.multihash() != cid.multihash() {
             return Ok(Copy::Other);
         }
-        if place.block_bytes() >= POPULATE_BYTES_MIN {
-            map.will_need(section.block_start, section.end);
-        }
         Ok(Copy::Block(Block::mapped(map, section.block_start, section.end)))
     }
 }
@@ -315,6 +334,7 @@ pub(crate) struct Inner {
     pub disk: Arc<dyn Disk>,
     pub root: PathBuf,
     pub paths: PackPaths,
+    pub blobs: Blobs,
     pub options: Options,
     pub state: RwLock<State>,
     pub journal: Mutex<Journal>,
@@ -333,6 +353,8 @@ pub(crate) struct Inner {
     /// Whether a session of this process lives, so that nobody else can have written.
     pub is_writing: AtomicBool,
     pub report: Mutex<Option<RecoveryReport>>,
+    /// The values of groups, in memory and in tree files.
+    pub trees: Trees,
 }
 
 impl Inner {
@@ -443,6 +465,7 @@ impl Inner {
         state.note_marks();
         state.arrange();
         self.load_merged(state);
+        self.trees.look_again(|pack| state.contents.packs.contains_key(&pack));
         state.is_reconciled = true;
         Ok(())
     }
@@ -489,7 +512,7 @@ impl Inner {
 
     pub fn has(&self, cid: &Cid, is_committed_only: bool) -> Result<bool> {
         let Some(key) = key(cid) else { return Ok(true) };
-        self.look_up(|state| Ok(state.first(&key, is_committed_only)?.is_some()))
+        Ok(self.look_up(|state| Ok(state.first(&key, is_committed_only)?.is_some()))? || self.blob_bytes(cid).is_some())
     }
 
     /// The block, checked against its hash unless told otherwise.
@@ -501,8 +524,20 @@ impl Inner {
             check_hash(cid)?;
         }
         match self.read_once(cid, is_committed_only, is_verified) {
-            Err(Error::NotFound { .. } | Error::Damaged { .. }) if self.refresh()? => self.read_once(cid, is_committed_only, is_verified),
+            Err(Error::NotFound { .. }) if self.blob_bytes(cid).is_some() => Err(self.not_a_block(cid)),
+            Err(Error::NotFound { .. } | Error::Damaged { .. }) if self.refresh()? => {
+                let again = self.read_once(cid, is_committed_only, is_verified);
+                again.map_err(|error| if matches!(error, Error::NotFound { .. }) { self.not_a_block(cid) } else { error })
+            }
             other => other,
+        }
+    }
+
+    /// Why a CID that no pack has is no block.
+    fn not_a_block(&self, cid: &Cid) -> Error {
+        match self.blob_bytes(cid) {
+            Some(bytes) => Error::IsBlob { cid: cid.clone(), bytes },
+            None => Error::NotFound { cid: cid.clone() },
         }
     }
 
@@ -518,6 +553,15 @@ impl Inner {
             return Ok(block);
         }
         self.read_any_copy(cid, &key, is_committed_only, is_verified)
+    }
+
+    /// A copy of a block, not checked against its hash: `None` where no such block stands.
+    pub fn unverified_at(&self, cid: &Cid, found: Found) -> Result<Option<Block>> {
+        let Some(reading) = self.state().reading(found, &self.paths)? else { return Ok(None) };
+        Ok(match reading.locate(cid, &self.paths)? {
+            Copy::Block(block) => Some(block),
+            Copy::Other | Copy::Damaged => None,
+        })
     }
 
     /// Tries every copy of a block: the first one is bad. Bad ones no longer count as "here" for puts, which so heal them.
@@ -581,6 +625,7 @@ impl Store {
             disk,
             root: path.to_owned(),
             paths: PackPaths::new(path.join("packs")),
+            blobs: Blobs::new(path),
             options,
             state: RwLock::new(State { contents, ..State::default() }),
             journal: Mutex::new(journal),
@@ -595,6 +640,7 @@ impl Store {
             is_poisoned: AtomicBool::new(false),
             is_writing: AtomicBool::new(false),
             report: Mutex::new(None),
+            trees: Trees::default(),
         };
         {
             let mut state = inner.state_mut();
@@ -622,7 +668,7 @@ impl Store {
     pub fn has_many(&self, cids: &[Cid]) -> Result<Vec<bool>> {
         let all = || {
             self.0.look_up(|state| {
-                let has = |cid| key(cid).map_or(Ok(true), |key| Ok(state.first(&key, true)?.is_some()));
+                let has = |cid| key(cid).map_or(Ok(true), |key| Ok(state.first(&key, true)?.is_some() || state.has_blob(cid)));
                 cids.iter().map(has).collect::<std::result::Result<Vec<bool>, BadIndex>>()
             })
         };
@@ -630,14 +676,15 @@ impl Store {
         if answer.contains(&false) && self.0.refresh()? { all() } else { Ok(answer) }
     }
 
-    /// Length of a block in bytes, without reading it.
+    /// Length of a block or blob in bytes, without reading it.
     pub fn size(&self, cid: &Cid) -> Result<u64> {
         if let Some(inline) = cid.identity() {
             return Ok(inline.len() as u64);
         }
         let size = || -> Result<Option<u64>> {
             let Some(key) = key(cid) else { return Ok(None) };
-            Ok(self.0.look_up(|state| state.first(&key, true))?.map(|found| found.place.block_bytes()))
+            let found = self.0.look_up(|state| state.first(&key, true))?;
+            Ok(found.map(|found| found.place.block_bytes()).or_else(|| self.0.blob_bytes(cid)))
         };
         if let Some(bytes) = size()? {
             return Ok(bytes);
@@ -697,6 +744,8 @@ impl Store {
             path: self.0.root.clone(),
             blocks: 0,
             block_bytes: 0,
+            blobs: state.contents.blobs.len() as u64,
+            blob_bytes: state.contents.blobs.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
             packs: state.contents.packs.len() as u64,
             pack_bytes: 0,
             dead_bytes: 0,

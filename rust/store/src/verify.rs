@@ -1,9 +1,10 @@
 //! Verification: every byte of every pack hashed again, and which pinned DAGs are hurt.
 //!
-//! Reads at the speed of the hash, on all cores. Mends what can be made again from the packs (their indexes), and nothing else:
+//! Reads at the speed of the hash, on all cores. Mends what can be made again from the packs (their indexes and tree files), and nothing else:
 //! damaged blocks are named, for someone who has them to bring back.
 //! The rule kept here: what was not looked at is not called sound.
 
+mod blob;
 mod pack;
 mod roots;
 
@@ -30,6 +31,10 @@ pub enum Reason {
     Cut,
     /// There is no such file.
     Missing,
+    /// A group of a blob does not lead up to its digest.
+    Group,
+    /// Neither the tree of a blob nor its data as a whole lead up to its digest.
+    Tree,
 }
 
 impl fmt::Display for Reason {
@@ -41,7 +46,9 @@ impl fmt::Display for Reason {
             Self::Stray => "bytes that belong to no block",
             Self::Header => "the pack's header is damaged",
             Self::Cut => "the file was cut short here",
-            Self::Missing => "the pack file is missing",
+            Self::Missing => "the file is missing",
+            Self::Group => "16 KiB of the blob from here on do not match its hash",
+            Self::Tree => "the blob's tree is damaged, and its data do not match its hash",
         })
     }
 }
@@ -51,9 +58,9 @@ impl fmt::Display for Reason {
 pub struct Damage {
     /// The block that is lost there. None where its name is lost too, or no block is.
     pub cid: Option<Cid>,
-    /// The pack.
-    pub pack: u32,
-    /// Where the section begins, in bytes.
+    /// The pack; none for a blob, which has files of its own.
+    pub pack: Option<u32>,
+    /// Where the section begins in the pack, or the damage in the blob, in bytes.
     pub offset: u64,
     /// What is wrong.
     pub reason: Reason,
@@ -62,7 +69,7 @@ pub struct Damage {
 /// What a verification found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// Blocks looked at.
+    /// Blocks and blobs looked at.
     pub blocks: u64,
     /// Their lengths together, in bytes.
     pub bytes: u64,
@@ -79,6 +86,10 @@ pub struct VerifyReport {
     pub indexes_rebuilt: Vec<u32>,
     /// Whether the merged index did not say what those of the packs say. It is done without, until it is made again.
     pub is_merged_rebuilt: bool,
+    /// Packs whose tree file did not say what the pack says, and was made again where it can be written.
+    pub tree_files_rebuilt: Vec<u32>,
+    /// Blobs whose tree was bad, and was made again from their data.
+    pub trees_rebuilt: Vec<Cid>,
     /// Packs whose log of commits is bad. It is done without, and goes when the pack is full.
     pub logs_damaged: Vec<u32>,
 }
@@ -87,14 +98,14 @@ pub struct VerifyReport {
 pub const DAMAGES_MAX: usize = 65_536;
 
 impl VerifyReport {
-    /// Whether every block is sound and every pin whole. Indexes that were made again are no harm.
+    /// Whether every block is sound and every pin whole. Indexes and tree files that were made again are no harm.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damaged_count == 0 && self.missing.is_empty() && self.hurt_roots.is_empty()
     }
 }
 
-/// Hashes every live block of the store again, and looks whether the pins are whole.
+/// Hashes every live block and blob of the store again, and looks whether the pins are whole.
 ///
 /// Finds every changed byte of the packs but one: the codec in the CID in front of a block, which no hash covers. Nothing rests on
 /// it: blocks are looked up by their multihash, and links name the codec themselves.
@@ -104,7 +115,9 @@ pub fn verify(store: &Store, operation: &Operation) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
     store.refresh()?;
     let damaged = pack::verify_packs(store, &mut report, operation)?;
-    let lost = pack::without_other_copy(store, &damaged)?;
+    let mut lost = pack::without_other_copy(store, &damaged)?;
+    let blobs = blob::verify_blobs(store, &mut report, operation)?;
+    lost.extend(blobs.iter().filter_map(crate::pack::key));
     roots::verify_roots(store, &lost, &mut report, operation)?;
     report.indexes_rebuilt.extend(store.recovery().unwrap_or_default().indexes_rebuilt);
     report.indexes_rebuilt.sort_unstable();

@@ -6,5 +6,13 @@
 //! The rule kept here: nothing is believed that does not lead up to the digest asked for.
 
 mod group;
+mod node;
+mod ranges;
+mod slice;
+mod tree;
 
-pub use group::{GROUP_BYTES, Value, group_value, group_values, groups, root};
+pub use group::{GROUP_BYTES, Value, group_value, group_values, groups, hash, keyed_group_value, root};
+pub use node::Node;
+pub use ranges::Groups;
+pub use slice::{Mismatch, PAIR_BYTES, Pair, Part, SLICE_HEADER_BYTES, Slice, halves_of, parent_root, parent_value};
+pub use tree::{Joiner, Peak, Tree, join_values, root_of, subtree, subtree_start, value_of};

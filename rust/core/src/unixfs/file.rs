@@ -23,7 +23,7 @@ impl Metadata {
 /// (Helia does so too; Kubo turns raw leaves off altogether when asked to keep metadata).
 pub fn encode_leaf(profile: &Profile, chunk: &[u8], only: Option<&Metadata>, out: &mut Vec<u8>) -> u64 {
     let metadata = only.map(|metadata| metadata.of_file()).unwrap_or_default();
-    let is_root = only.is_some() && (profile.layout == Layout::Balanced || chunk.is_empty());
+    let is_root = only.is_some() && (profile.layout != Layout::Trickle || chunk.is_empty());
     if profile.raw_leaves && !(is_root && (!metadata.is_empty() || profile.layout == Layout::Trickle)) {
         out.extend_from_slice(chunk);
         return codec::RAW;
@@ -75,7 +75,7 @@ impl FileBuilder {
     #[must_use]
     pub fn new(profile: &Profile, metadata: Metadata) -> Self {
         let tree = match profile.layout {
-            Layout::Balanced => Tree::Balanced(Vec::new()),
+            Layout::Balanced | Layout::Blob => Tree::Balanced(Vec::new()),
             Layout::Trickle => Tree::Trickle(Trickle::new(profile.file_links_max)),
         };
         Self { profile: profile.clone(), metadata: metadata.of_file(), tree }

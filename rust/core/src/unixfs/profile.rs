@@ -13,6 +13,8 @@ pub enum Layout {
     Balanced,
     /// Leaves near the front are near the root (for streaming).
     Trickle,
+    /// No links: a file is one raw CID, whatever its size; above the size of a block, a blob.
+    Blob,
 }
 
 /// What is compared with the sharding threshold of a directory.
@@ -141,7 +143,7 @@ impl Profile {
     pub fn check(&self) -> Result<(), ProfileError> {
         self.chunker.check().map_err(ProfileError::Chunker)?;
         // A balanced tree of one link a node never ends; Kubo hangs.
-        let links_min = if self.layout == Layout::Balanced { 2 } else { 1 };
+        let links_min = if self.layout == Layout::Trickle { 1 } else { 2 };
         if self.cid_version > 1 {
             Err(ProfileError::CidVersion(self.cid_version))
         } else if self.hash == Hash::Identity {
@@ -154,6 +156,8 @@ impl Profile {
             Err(ProfileError::HamtFanout(self.hamt_fanout))
         } else if self.inline_bytes_max > IDENTITY_BYTES_MAX {
             Err(ProfileError::InlineBytes(self.inline_bytes_max))
+        } else if self.layout == Layout::Blob && (self.hash != Hash::Blake3 || !self.raw_leaves || self.inline_bytes_max > 0) {
+            Err(ProfileError::Blob)
         } else {
             Ok(())
         }
@@ -177,6 +181,8 @@ pub enum ProfileError {
     HamtFanout(usize),
     /// Blocks to inline that are larger than an identity CID may be.
     InlineBytes(usize),
+    /// Blobs under another hash than BLAKE3, with leaves that are not raw, or inlined.
+    Blob,
 }
 
 impl std::fmt::Display for ProfileError {
@@ -192,6 +198,9 @@ impl std::fmt::Display for ProfileError {
                 write!(f, "a file node cannot have at most {n} links (2 to {FILE_LINKS_MAX}; trickle: 1 to {FILE_LINKS_MAX})")
             }
             Self::HamtFanout(n) => write!(f, "HAMT fanout {n} is not a power of two from 8 to {HAMT_FANOUT_MAX}"),
+            Self::Blob => f.write_str(
+                "the layout blob needs the hash blake3, raw leaves, and nothing inlined: a blob is verified along its BLAKE3 tree",
+            ),
             Self::InlineBytes(n) => write!(f, "inline limit {n} exceeds the maximum of {IDENTITY_BYTES_MAX} bytes"),
         }
     }
@@ -229,7 +238,12 @@ mod tests {
         assert_eq!(of(|p| p.hamt_fanout = 4), Err(ProfileError::HamtFanout(4)));
         assert_eq!(of(|p| p.hamt_fanout = 24), Err(ProfileError::HamtFanout(24)));
         assert_eq!(of(|p| p.hamt_fanout = 2048), Err(ProfileError::HamtFanout(2048)));
+        assert_eq!(of(|p| p.layout = Layout::Blob), Err(ProfileError::Blob));
         assert_eq!(of(|p| p.inline_bytes_max = 129), Err(ProfileError::InlineBytes(129)));
+        let blob = Profile { layout: Layout::Blob, ..Profile::blake3() };
+        assert_eq!(blob.check(), Ok(()));
+        assert_eq!(Profile { raw_leaves: false, ..blob.clone() }.check(), Err(ProfileError::Blob));
+        assert_eq!(Profile { inline_bytes_max: 1, ..blob }.check(), Err(ProfileError::Blob));
         // These Kubo allows too.
         assert_eq!(of(|p| p.cid_version = 0), Ok(()));
         assert_eq!(of(|p| (p.layout, p.file_links_max) = (Layout::Trickle, 1)), Ok(()));

@@ -185,7 +185,10 @@ impl Worker<'_> {
         let cids: Vec<Cid> = plain.iter().map(|job| job.cid.clone()).collect();
         for (job, block) in plain.into_iter().zip(self.store.blocks(&cids)) {
             self.operation.check()?;
-            self.whole(job, &block?, Metadata::default())?;
+            match block {
+                Err(Error::IsBlob { .. }) => self.file(job)?,
+                block => self.whole(job, &block?, Metadata::default())?,
+            }
         }
         for job in others {
             self.operation.check()?;

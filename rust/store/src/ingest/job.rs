@@ -2,6 +2,7 @@
 
 use super::EntryKind;
 use super::baton::{Baton, Turn};
+use super::blob::{BlobFile, PIECE_BYTES};
 use super::work::segment_bytes;
 use crate::error::Error;
 use crate::queue::Shared;
@@ -45,6 +46,8 @@ pub(super) struct LargeFile {
     pub bytes: u64,
     pub segment_bytes: usize,
     pub segments: u64,
+    /// Where it goes, if it becomes a blob. Its segments are pieces then.
+    pub blob: Option<BlobFile>,
     next: AtomicU64,
     /// Where cuts depend on what came before: whose turn it is to cut.
     baton: Option<Arc<Baton>>,
@@ -52,10 +55,28 @@ pub(super) struct LargeFile {
 
 impl LargeFile {
     pub fn new(job: FileJob, file: File, bytes: u64, profile: &Profile) -> Self {
-        let segment_bytes = segment_bytes(profile);
-        let segments = bytes.div_ceil(segment_bytes as u64).max(1);
         let baton = (!matches!(profile.chunker, Chunker::Size(_))).then(Arc::default);
-        Self { sequence: job.sequence, path: job.path, file, bytes, segment_bytes, segments, next: AtomicU64::new(0), baton }
+        Self { baton, ..Self::in_segments(job, file, bytes, segment_bytes(profile)) }
+    }
+
+    /// One that becomes a blob.
+    pub fn blob(job: FileJob, file: File, bytes: u64, blob: BlobFile) -> Self {
+        Self { blob: Some(blob), ..Self::in_segments(job, file, bytes, PIECE_BYTES) }
+    }
+
+    fn in_segments(job: FileJob, file: File, bytes: u64, segment_bytes: usize) -> Self {
+        let segments = bytes.div_ceil(segment_bytes as u64).max(1);
+        Self {
+            sequence: job.sequence,
+            path: job.path,
+            file,
+            bytes,
+            segment_bytes,
+            segments,
+            blob: None,
+            next: AtomicU64::new(0),
+            baton: None,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod assemble;
 mod baton;
+mod blob;
 mod ignore;
 mod job;
 mod source;
@@ -14,7 +15,8 @@ mod work;
 
 pub use ignore::IgnoreRules;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::group_list::GroupList;
 use crate::meta::{Pin, PinKind};
 use crate::operation::Operation;
 use crate::session::{PutCount, Session};
@@ -22,10 +24,13 @@ use crate::store::Store;
 use assemble::Assembler;
 use job::Queue;
 use shoal_core::Cid;
+use shoal_core::unixfs::profile::Layout;
 use shoal_core::unixfs::{Metadata, Profile};
 use std::ffi::OsString;
 use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
@@ -139,6 +144,15 @@ impl Sink {
         Ok(Self::Store { session: store.write()?, new_blocks: AtomicU64::new(0), new_bytes: AtomicU64::new(0) })
     }
 
+    /// Keeps the values of blocks that are put next.
+    fn note_lists(&self, lists: Vec<Arc<GroupList>>) {
+        if let Self::Store { session, .. } = self
+            && !lists.is_empty()
+        {
+            session.note_lists(lists);
+        }
+    }
+
     fn put_many(&self, blocks: &[(&Cid, &[u8])]) -> Result<()> {
         if let Self::Store { session, new_blocks, new_bytes } = self
             && !blocks.is_empty()
@@ -186,7 +200,7 @@ pub fn add(
     operation: &Operation,
     on_entry: &mut OnEntry<'_>,
 ) -> Result<AddReport> {
-    run(store, options, operation, on_entry, options.wrap, |queue, sender| source::walk(sources, options, operation, queue, &sender))
+    run(store, options, operation, on_entry, options.wrap, |queue, _, sender| source::walk(sources, options, operation, queue, &sender))
 }
 
 /// Adds what `input` yields until its end, as one file called `name`. Commits before it returns.
@@ -199,7 +213,11 @@ pub fn add_stream(
     on_entry: &mut OnEntry<'_>,
 ) -> Result<AddReport> {
     let metadata = Metadata { mode: options.mode, mtime: options.mtime };
-    run(store, options, operation, on_entry, options.wrap, |queue, sender| {
+    run(store, options, operation, on_entry, options.wrap, |queue, sink, sender| {
+        if options.profile.layout == Layout::Blob {
+            let message = blob::stream(0, name.into_vec(), input, Error::Stream, sink, operation)?;
+            return sender.send(message).map_err(|_| Error::Cancelled);
+        }
         stream::feed(input, name, metadata, &options.profile, operation, queue, &sender)
     })
 }
@@ -214,9 +232,14 @@ fn run<P>(
     produce: P,
 ) -> Result<AddReport>
 where
-    P: FnOnce(&Queue, mpsc::Sender<job::Message>) -> Result<()> + Send,
+    P: FnOnce(&Queue, &Sink, mpsc::Sender<job::Message>) -> Result<()> + Send,
 {
     options.profile.check()?;
+    let keeps = options.preserve_mode || options.preserve_mtime || options.mode.is_some() || options.mtime.is_some();
+    if keeps && options.profile.layout == Layout::Blob {
+        let text = "a blob is nothing but its bytes, and has no place for a mode or a time; add without them, or with the layout balanced";
+        return Err(Error::Options(text.to_owned()));
+    }
     let threads = if options.threads == 0 { default_threads() } else { options.threads };
     let sink = Sink::new(store, options.only_hash)?;
     let queue = Queue::new(threads * 4);
@@ -228,11 +251,11 @@ where
             let (sender, queue, sink) = (sender.clone(), &queue, &sink);
             scope.spawn(move || work::run(options, operation, queue, sink, &sender));
         }
-        let (producer_sender, producer_queue) = (sender, &queue);
+        let (producer_sender, producer_queue, producer_sink) = (sender, &queue, &sink);
         scope.spawn(move || {
             let _close = producer_queue.close_on_drop();
             let failures = producer_sender.clone();
-            if let Err(error) = produce(producer_queue, producer_sender) {
+            if let Err(error) = produce(producer_queue, producer_sink, producer_sender) {
                 // The receiver is gone only when it failed itself.
                 let _ = failures.send(job::Message::Failed(error));
             }

@@ -5,11 +5,13 @@
 use super::assemble::finish_file;
 use super::job::{DataJob, FileJob, Item, Job, LargeFile, Message, Queue, Segment};
 use super::source::kept_metadata;
-use super::{AddOptions, EntryKind, Sink, stream};
+use super::{AddOptions, EntryKind, Sink, blob, stream};
 use crate::error::{Error, Result};
+use crate::group_list::GroupList;
 use crate::operation::Operation;
 use crate::queue::Work;
 use shoal_core::Cid;
+use shoal_core::bao;
 use shoal_core::chunk::{Chunker, segment};
 use shoal_core::cid::codec;
 use shoal_core::hash::{self, Hash};
@@ -20,6 +22,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 /// Files up to this many bytes are read whole, several side by side, by one worker; larger ones are shared between all.
@@ -113,7 +116,11 @@ impl Worker<'_> {
             return self.stream(job, again, metadata);
         };
         let content = small.buffer.get(start..start + length).unwrap_or_default();
-        let chunks = cut(&self.options.profile.chunker, content, start);
+        let chunks = match self.options.profile.layout {
+            // A file of this size is one block.
+            Layout::Blob => std::iter::once(start..start + length).collect(),
+            Layout::Balanced | Layout::Trickle => cut(&self.options.profile.chunker, content, start),
+        };
         small.used += length;
         small.files.push(Gathered { sequence: job.sequence, name: job.name, metadata, chunks });
         Ok(())
@@ -147,12 +154,21 @@ impl Worker<'_> {
     }
 
     fn large(&mut self, job: FileJob, file: File, bytes: u64, metadata: Metadata) -> Result<()> {
+        if self.options.profile.layout == Layout::Blob {
+            let blob = blob::BlobFile::new(job.name.clone(), bytes, self.hasher.sink)?;
+            self.queue.offer(LargeFile::blob(job, file, bytes, blob));
+            return Ok(());
+        }
         self.send(Message::Opened { sequence: job.sequence, name: job.name.clone(), metadata })?;
         self.queue.offer(LargeFile::new(job, file, bytes, &self.options.profile));
         Ok(())
     }
 
     fn segment(&mut self, large: &LargeFile, segment: Segment) -> Result<()> {
+        if let Some(file) = &large.blob {
+            let done = blob::piece(large, file, segment.index, &mut self.segment, self.hasher.sink, self.operation)?;
+            return done.map_or(Ok(()), |message| self.send(message));
+        }
         let chunker = self.options.profile.chunker;
         let offset = segment.index * large.segment_bytes as u64;
         let left = usize::try_from(large.bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -194,6 +210,10 @@ impl Worker<'_> {
     /// A file of unknown length: one worker reads it from front to end.
     fn stream(&mut self, job: FileJob, mut file: File, metadata: Metadata) -> Result<()> {
         self.flush()?;
+        if self.options.profile.layout == Layout::Blob {
+            let failed = |e| Error::source("cannot read", &job.path, e);
+            return self.send(blob::stream(job.sequence, job.name, &mut file, failed, self.hasher.sink, self.operation)?);
+        }
         self.send(Message::Opened { sequence: job.sequence, name: job.name, metadata })?;
         let cannot_read = |e| Error::source("cannot read", &job.path, e);
         let mut cutter = stream::Segments::new(&self.options.profile);
@@ -292,7 +312,7 @@ impl<'a> LeafHasher<'a> {
     /// The leaves of `chunks`, each with its file's metadata where it is the only leaf of that file.
     fn put(&mut self, chunks: &[(&[u8], Option<&Metadata>)]) -> Result<Vec<Child>> {
         // A leaf that is a whole file may have to be a node: to carry metadata, or as the root of a trickle tree.
-        let is_plain = |only: Option<&Metadata>| only.is_none_or(|metadata| metadata.is_empty() && self.profile.layout == Layout::Balanced);
+        let is_plain = |only: Option<&Metadata>| only.is_none_or(|metadata| metadata.is_empty() && self.profile.layout != Layout::Trickle);
         if self.profile.raw_leaves && chunks.iter().all(|&(_, only)| is_plain(only)) {
             let blocks: Vec<(u64, &[u8])> = chunks.iter().map(|&(chunk, _)| (codec::RAW, chunk)).collect();
             let files: Vec<u64> = chunks.iter().map(|(chunk, _)| chunk.len() as u64).collect();
@@ -318,7 +338,14 @@ impl<'a> LeafHasher<'a> {
         // Constant bytes are cut into equal blocks in a row: comparing them is cheaper than hashing them.
         let runs: Vec<_> = blocks.chunk_by(|a, b| a == b).collect();
         let distinct: Vec<(u64, &[u8])> = runs.iter().filter_map(|run| run.first().copied()).collect();
-        let cids = cids(self.profile, &distinct);
+        let cids = match self.sink {
+            Sink::Store { .. } if self.profile.hash == Hash::Blake3 && self.profile.inline_bytes_max == 0 => {
+                let (cids, lists) = cids_and_lists(self.profile, &distinct);
+                self.sink.note_lists(lists);
+                cids
+            }
+            Sink::Store { .. } | Sink::HashOnly => cids(self.profile, &distinct),
+        };
         let new: Vec<(&Cid, &[u8])> = cids.iter().zip(&distinct).map(|(cid, &(_, block))| (cid, block)).collect();
         self.sink.put_many(&new)?;
         let cids = runs.iter().zip(&cids).flat_map(|(run, cid)| std::iter::repeat_n(cid, run.len()));
@@ -339,6 +366,21 @@ fn cids(profile: &Profile, blocks: &[(u64, &[u8])]) -> Vec<Cid> {
     let mut digests = vec![[0; 32]; blocks.len()];
     hash::digest_many(profile.hash, &inputs, &mut digests);
     blocks.iter().zip(&digests).map(|(&(codec, block), digest)| profile.cid_of_digest(codec, digest, block)).collect()
+}
+
+/// Names blocks by BLAKE3, and gives the values of their groups, which are made on the way.
+fn cids_and_lists(profile: &Profile, blocks: &[(u64, &[u8])]) -> (Vec<Cid>, Vec<Arc<GroupList>>) {
+    let mut lists = Vec::new();
+    let mut values = Vec::new();
+    let mut cid = |&(codec, block): &(u64, &[u8])| {
+        values.clear();
+        let digest = bao::hash(block, &mut values);
+        let cid = profile.cid_of_digest(codec, &digest, block);
+        lists.extend(GroupList::of_hashed(&cid, &values).map(Arc::new));
+        cid
+    };
+    let cids = blocks.iter().map(&mut cid).collect();
+    (cids, lists)
 }
 
 /// Puts finished inner nodes.

@@ -69,7 +69,7 @@ impl Findings {
     }
 
     fn place(&mut self, pack: u32, offset: u64, reason: Reason) {
-        self.add(Damage { cid: None, pack, offset, reason }, None);
+        self.add(Damage { cid: None, pack: Some(pack), offset, reason }, None);
     }
 }
 
@@ -91,11 +91,12 @@ struct Pack {
 pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: &Operation) -> Result<Vec<BadCopy>> {
     let inner = &*store.0;
     let stats = store.packs()?;
-    let missing = store.stat()?.packs_missing;
+    let whole = store.stat()?;
+    let missing = &whole.packs_missing;
     let live = |whole: u64, dead: u64| whole.saturating_sub(dead);
     operation.expect(
-        Some(stats.iter().map(|stat| live(stat.block_bytes, stat.dead_bytes)).sum()),
-        Some(stats.iter().map(|stat| live(stat.blocks, stat.dead_blocks)).sum()),
+        Some(stats.iter().map(|stat| live(stat.block_bytes, stat.dead_bytes)).sum::<u64>() + whole.blob_bytes),
+        Some(stats.iter().map(|stat| live(stat.blocks, stat.dead_blocks)).sum::<u64>() + whole.blobs),
     );
     let findings = Mutex::new(Findings::default());
     let queue: Queue<Batch, Undivided> = Queue::new(QUEUED_MAX);
@@ -103,7 +104,7 @@ pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: 
     let survey = std::thread::scope(|scope| {
         let close = queue.close_on_drop();
         for _ in 0..cores {
-            scope.spawn(|| hash_batches(&queue, &findings, operation));
+            scope.spawn(|| hash_batches(inner, &queue, &findings, operation));
         }
         let survey = stats.iter().try_for_each(|stat| {
             if missing.contains(&stat.pack) {
@@ -121,6 +122,7 @@ pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: 
     survey?;
     operation.check()?;
     report.is_merged_rebuilt = !check_merged(inner)?;
+    report.tree_files_rebuilt = inner.save_distrusted_trees();
     let mut findings = findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     // So that putting these blocks again heals them.
     inner.pending_mut().damaged.extend(findings.copies.iter().map(|copy| copy.found));
@@ -144,7 +146,7 @@ fn mark(store: &Store, copies: &[BadCopy]) {
     });
 }
 
-fn hash_batches(queue: &Queue<Batch, Undivided>, findings: &Mutex<Findings>, operation: &Operation) {
+fn hash_batches(inner: &Inner, queue: &Queue<Batch, Undivided>, findings: &Mutex<Findings>, operation: &Operation) {
     let _stop = OnPanic(queue);
     while let Some(Work::Job(batch)) = queue.next() {
         let _done = queue.done_on_drop();
@@ -165,8 +167,13 @@ fn hash_batches(queue: &Queue<Batch, Undivided>, findings: &Mutex<Findings>, ope
                 Err(VerifyError::Mismatch) | Ok(()) => Reason::Block,
             };
             let copy = key(&job.cid).map(|key| BadCopy { found: job.found, key });
-            let damage = Damage { cid: Some(job.cid.clone()), pack: job.found.pack, offset: job.found.place.offset(), reason };
+            let damage = Damage { cid: Some(job.cid.clone()), pack: Some(job.found.pack), offset: job.found.place.offset(), reason };
             locked(findings).add(damage, copy);
+        }
+        for (at, (job, (cid, data))) in batch.jobs.iter().zip(&blocks).enumerate() {
+            if failures.binary_search(&at).is_err() {
+                inner.verify_list(cid, job.found, data);
+            }
         }
         operation.add_bytes(blocks.iter().map(|(_, data)| data.len() as u64).sum());
         operation.add_files(blocks.len() as u64);
@@ -276,7 +283,7 @@ fn survey_sections(
                 next = None;
                 let reason = if offset >= pack.readable { Reason::Cut } else { Reason::Head };
                 if is_live {
-                    let damage = Damage { cid: None, pack: pack.id, offset, reason };
+                    let damage = Damage { cid: None, pack: Some(pack.id), offset, reason };
                     locked(findings).add(damage, Some(BadCopy { found, key: entry.key }));
                 }
             }

@@ -78,6 +78,8 @@ pub(super) fn verify_roots(store: &Store, lost: &HashSet<Key>, report: &mut Veri
     for pin in pins {
         let is_hurt = match pin.kind {
             PinKind::Recursive => hurt.nodes.contains(&pin.cid.to_v1()),
+            PinKind::Direct if key(&pin.cid).is_some_and(|key| lost.contains(&key)) => true,
+            PinKind::Direct if store.blob_bytes(&pin.cid)?.is_some() => false,
             PinKind::Direct => match store.block(&pin.cid) {
                 Ok(_) => false,
                 Err(Error::NotFound { .. }) => {
