@@ -18,7 +18,8 @@ use shoal_store::read::FileReader;
 use shoal_store::verify::{Reason, verify};
 use shoal_store::{Error, Operation, Options, Pin, PinKind, Store};
 use std::path::Path;
-use support::{EIO, ENOSPC, Fault, FaultyDisk, PowerDisk, STORE, content, memory, open, options, set_content};
+use support::power_disk::PowerDisk;
+use support::{EIO, ENOSPC, Fault, FaultyDisk, STORE, content, memory, open, options, set_content};
 
 const GROUP: usize = 16 * 1024;
 const MIB: usize = 1024 * 1024;
