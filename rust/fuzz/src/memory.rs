@@ -41,9 +41,6 @@ unsafe impl GlobalAlloc for Counting {
 pub const FIXED_BYTES: usize = 64 * 1024;
 /// The rule: so many times the bytes that came.
 pub const TIMES: usize = 4;
-/// For values in memory, the larger cost of many tiny items: a `Value` has 48 bytes and a byte is enough to make one, and
-/// while a list grows its old half is held beside the new whole.
-pub const TIMES_OF_VALUES: usize = 96;
 
 /// Runs `job` and fails where it held more than `times` the input's bytes and [`FIXED_BYTES`] at once.
 pub fn bounded<T>(times: usize, input: &[u8], job: impl FnOnce() -> T) -> T {
