@@ -66,7 +66,17 @@ impl LargeFile {
 
     fn in_segments(job: FileJob, file: File, bytes: u64, segment_bytes: usize) -> Self {
         let segments = bytes.div_ceil(segment_bytes as u64).max(1);
-        Self { sequence: job.sequence, path: job.path, file, bytes, segment_bytes, segments, blob: None, next: AtomicU64::new(0), baton: None }
+        Self {
+            sequence: job.sequence,
+            path: job.path,
+            file,
+            bytes,
+            segment_bytes,
+            segments,
+            blob: None,
+            next: AtomicU64::new(0),
+            baton: None,
+        }
     }
 }
 
