@@ -348,6 +348,9 @@ class FileReader:
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset` on; fewer only at the end."""
 
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Many ranges (offset, length), in the order asked for, each as `read_at` reads it."""
+
     def read_into_at(self, offset: int, buffer: WriteableBuffer) -> int:
         """Fills a buffer from `offset` on: how many bytes."""
 

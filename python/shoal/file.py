@@ -7,6 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed import WriteableBuffer
 
     from shoal import _core
@@ -21,13 +23,16 @@ _READAHEAD_BYTES = 64 * 1024
 class File(io.RawIOBase):
     """A file of a store, open for reading. `Store.open` makes them.
 
-    A read returns fewer bytes than asked only at the end of the file. Needs no buffer around it: the verified block last read
-    is kept. Safe to use from several threads, which then share one position.
+    A read returns fewer bytes than asked only at the end of the file. Needs no buffer around it: what was verified last is kept.
+    A small read verifies the 16 KiB groups that it touches, a large one whole blocks. Safe to use from several threads, which then
+    share one position.
     """
 
     def __init__(self, reader: _core.FileReader) -> None:
         super().__init__()
         self._reader = reader
+        self._read_at = reader.read_at
+        self._size = reader.size
         self._position = 0
 
     @property
@@ -38,7 +43,7 @@ class File(io.RawIOBase):
     @property
     def size(self) -> int:
         """Content bytes."""
-        return self._reader.size
+        return self._size
 
     @property
     def file_mode(self) -> int | None:
@@ -70,13 +75,15 @@ class File(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Moves the position, also behind the end, and returns it."""
-        self._check()
-        if whence == os.SEEK_SET:
+        # Seeking and reading by turns is what most programs do, many thousand times a second: no call more than is needed.
+        if self.closed:
+            self._check()
+        if whence == 0:
             position = offset
         elif whence == os.SEEK_CUR:
             position = self._position + offset
         elif whence == os.SEEK_END:
-            position = self.size + offset
+            position = self._size + offset
         else:
             raise ValueError("whence is 0, 1 or 2")
         if position < 0:
@@ -86,12 +93,12 @@ class File(io.RawIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """The next `size` bytes, or all that are left."""
-        self._check()
-        left = max(0, self.size - self._position)
-        wanted = left if size is None or size < 0 else min(size, left)
-        if not wanted:
+        if self.closed:
+            self._check()
+        left = self._size - self._position
+        if left <= 0:
             return b""
-        data = self._reader.read_at(self._position, wanted)
+        data = self._read_at(self._position, left if size is None or size < 0 or size > left else size)
         self._position += len(data)
         return data
 
@@ -102,7 +109,7 @@ class File(io.RawIOBase):
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fills a buffer: how many bytes."""
         self._check()
-        if self._position >= self.size:
+        if self._position >= self._size:
             return 0
         count = self._reader.read_into_at(self._position, buffer)
         self._position += count
@@ -111,13 +118,24 @@ class File(io.RawIOBase):
     def peek(self, size: int = 0, /) -> bytes:
         """The bytes ahead, without moving: at least one, unless at the end. (`readline` asks for it.)"""
         self._check()
-        left = max(0, self.size - self._position)
-        return self._reader.read_at(self._position, min(left, max(size, _READAHEAD_BYTES))) if left else b""
+        left = max(0, self._size - self._position)
+        return self._read_at(self._position, min(left, max(size, _READAHEAD_BYTES))) if left else b""
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset` on, wherever the position is. Threads need not take turns."""
         self._check()
-        return self._reader.read_at(offset, size) if 0 <= offset < self.size else b""
+        return self._read_at(offset, size) if 0 <= offset < self._size else b""
+
+    def read_ranges(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+        """Many ranges, each an offset and a size in bytes, in the order asked for: the fastest way to read here and there.
+
+        Like `read_at`, a range has fewer bytes only where the file ends. Other threads of Python run meanwhile. Memory is that of
+        the answer.
+
+        Raises `InvalidInput` (a ValueError) for a negative offset or size, and `NotFound` and `Damaged` as any read.
+        """
+        self._check()
+        return self._reader.read_ranges(list(ranges))
 
     def _check(self) -> None:
         if self.closed:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterator
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
     from types import TracebackType
     from typing import Any, Protocol, Self
 
@@ -129,6 +129,11 @@ class AsyncFile:
         """Up to `size` bytes from `offset` on, wherever the position is. Tasks need not take turns."""
         file = self._opened
         return await self._run(lambda: file.read_at(offset, size))
+
+    async def read_ranges(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:
+        """Many ranges, each an offset and a size in bytes, in the order asked for; see `File.read_ranges`."""
+        file, wanted = self._opened, list(ranges)
+        return await self._run(lambda: file.read_ranges(wanted))
 
     async def readline(self) -> bytes:
         """The next line, with its end."""

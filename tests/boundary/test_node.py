@@ -99,6 +99,7 @@ async def test_a_file_is_read_at_any_place(node, painted):
         assert await file.read(100) == data[MIB : MIB + 100]
         assert await file.tell() == MIB + 100
         assert await file.read_at(5, 5) == data[5:10]
+        assert await file.read_ranges([(5, 5), (0, 3)]) == [data[5:10], data[:3]]
         assert await file.seek(-3, os.SEEK_END) == len(data) - 3
         assert await file.read() == data[-3:]
     with pytest.raises(ValueError, match="closed"):

@@ -1,5 +1,5 @@
 //! Replays `tests/vectors/chunks.json`, which the slow oracle in `tests/reference/chunkers.py` wrote.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panics")]
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "tests fail by panics")]
 
 mod memory;
 

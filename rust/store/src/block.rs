@@ -23,6 +23,13 @@ impl Block {
         Self(Kind::Mapped { map, start, end })
     }
 
+    /// Asks the system to make all of it present in one go. Only a hint.
+    pub(crate) fn will_need(&self) {
+        if let Kind::Mapped { map, start, end } = &self.0 {
+            map.will_need(*start, *end);
+        }
+    }
+
     /// A block of its own bytes.
     #[must_use]
     pub fn owned(bytes: &[u8]) -> Self {

@@ -316,7 +316,10 @@ fn rewrite(store: &Store, session: &Session, pack: u32, operation: &Operation) -
         let mut moved = Vec::with_capacity(cids.len());
         for (cid, block) in cids.iter().zip(store.blocks(&cids)) {
             match block {
-                Ok(block) => moved.push((cid, block)),
+                Ok(block) => {
+                    store.0.take_list_along(cid)?;
+                    moved.push((cid, block));
+                }
                 // Where it is, it can still be repaired.
                 Err(Error::Damaged { .. } | Error::UnsupportedHash { .. }) => is_whole = false,
                 Err(error) => return Err(error),

@@ -78,17 +78,22 @@ pub trait DiskFile: Send + Sync {
     fn map(&self, bytes: u64) -> io::Result<Map>;
 }
 
+/// How often in a row a call may be interrupted. Signals come now and then; what is interrupted this often never succeeds.
+const INTERRUPTS_MAX: u32 = 1000;
+
 /// Writes all of the buffers, in as many calls as it takes.
 pub fn write_all_at(file: &dyn DiskFile, mut buffers: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
     IoSlice::advance_slices(&mut buffers, 0);
+    let mut interrupts = 0;
     while !buffers.is_empty() {
         match file.write_vectored_at(buffers, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 IoSlice::advance_slices(&mut buffers, n);
                 offset += n as u64;
+                interrupts = 0;
             }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX => interrupts += 1,
             Err(e) => return Err(e),
         }
     }
@@ -97,12 +102,12 @@ pub fn write_all_at(file: &dyn DiskFile, mut buffers: &mut [IoSlice<'_>], mut of
 
 /// Reads until the buffer is full or the file ends: how many bytes.
 pub fn read_full_at(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut done = 0;
+    let (mut done, mut interrupts) = (0, 0);
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset + done as u64) {
             Ok(0) => break,
-            Ok(n) => done += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(n) => (done, interrupts) = (done + n, 0),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted && interrupts < INTERRUPTS_MAX => interrupts += 1,
             Err(e) => return Err(e),
         }
     }

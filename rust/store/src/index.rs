@@ -3,7 +3,8 @@
 //! Keys are hashes, hence evenly spread: a guess in the directory of pages is off by a few, and a guess in the page too. A page
 //! is checked when it is first touched, so opening a table costs nothing and a damaged one is never believed: [`BadPage`] means
 //! "build me again from the packs".
-//! Two kinds: a pack's own (`N.idx`), and the merged view of many packs. Format: docs/formats/pack-index.md.
+//! Two kinds: a pack's own (`N.idx`), and the merged view of many packs. Format: docs/formats/pack-index.md. A pack's tree file
+//! is such a table too (`pack_tree.rs`).
 
 use crate::disk::Map;
 use crate::pack::{Entry, Key, Place};
@@ -46,9 +47,9 @@ fn prefix(key: &[u8]) -> u64 {
 }
 
 /// A table, wherever its bytes lie. `KEY_BYTES` of each entry's front are its key.
-struct Table<const ENTRY_BYTES: usize, const KEY_BYTES: usize> {
+pub(crate) struct Table<const ENTRY_BYTES: usize, const KEY_BYTES: usize> {
     map: Map,
-    entries: u64,
+    pub entries: u64,
     /// Pages of entries.
     pages: u64,
     /// One bit for each page: found good.
@@ -59,7 +60,7 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
     const PER_PAGE: u64 = entries_per_page(ENTRY_BYTES);
 
     /// §3: takes the table if its header is good and the file is as long as it says: the table, and the header's other fields.
-    fn open(map: Map, magic: &[u8; 8]) -> Result<(Self, [u8; 64]), BadPage> {
+    pub fn open(map: Map, magic: &[u8; 8]) -> Result<(Self, [u8; 64]), BadPage> {
         let mut table = Self { map, entries: 0, pages: 0, checked: vec![AtomicU64::new(0)] };
         let head: [u8; 64] = table.page(0)?.first_chunk().copied().ok_or(BadPage)?;
         let version = head.get(8..12).and_then(|v| v.try_into().ok()).map(u32::from_le_bytes);
@@ -100,7 +101,7 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
         usize::try_from(n).ok().and_then(|n| entries.get(..n)).ok_or(BadPage)
     }
 
-    fn entry(&self, slot: u64) -> Result<&[u8; ENTRY_BYTES], BadPage> {
+    pub fn entry(&self, slot: u64) -> Result<&[u8; ENTRY_BYTES], BadPage> {
         let page = self.entries_in(slot / Self::PER_PAGE)?;
         usize::try_from(slot % Self::PER_PAGE).ok().and_then(|at| page.get(at)).ok_or(BadPage)
     }
@@ -148,7 +149,7 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
     }
 
     /// The slot of the first entry whose key is not less than `key`.
-    fn lower_bound(&self, key: &[u8]) -> Result<u64, BadPage> {
+    pub fn lower_bound(&self, key: &[u8]) -> Result<u64, BadPage> {
         let wanted = prefix(key);
         // The page before may end with it.
         let mut number = self.page_of(wanted)?.saturating_sub(1);
@@ -173,7 +174,7 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
 }
 
 /// Writes a table page by page.
-struct Writer<'a, const ENTRY_BYTES: usize> {
+pub(crate) struct Writer<'a, const ENTRY_BYTES: usize> {
     sink: &'a mut dyn FnMut(&[u8]) -> std::io::Result<()>,
     buffer: Vec<u8>,
     page_start: usize,
@@ -187,7 +188,7 @@ struct Writer<'a, const ENTRY_BYTES: usize> {
 const WRITE_BYTES: usize = 64 * PAGE_BYTES;
 
 impl<'a, const ENTRY_BYTES: usize> Writer<'a, ENTRY_BYTES> {
-    fn new(sink: &'a mut dyn FnMut(&[u8]) -> std::io::Result<()>, magic: &[u8; 8], entries: u64, rest: &[u8]) -> std::io::Result<Self> {
+    pub fn new(sink: &'a mut dyn FnMut(&[u8]) -> std::io::Result<()>, magic: &[u8; 8], entries: u64, rest: &[u8]) -> std::io::Result<Self> {
         let mut writer =
             Self { sink, buffer: Vec::with_capacity(WRITE_BYTES), page_start: 0, in_page: 0, page_number: 0, prefixes: Vec::new() };
         writer.buffer.extend_from_slice(magic);
@@ -214,7 +215,7 @@ impl<'a, const ENTRY_BYTES: usize> Writer<'a, ENTRY_BYTES> {
         Ok(())
     }
 
-    fn push(&mut self, entry: &[u8; ENTRY_BYTES]) -> std::io::Result<()> {
+    pub fn push(&mut self, entry: &[u8; ENTRY_BYTES]) -> std::io::Result<()> {
         if self.in_page == 0 {
             self.prefixes.push(entry.first_chunk().copied().unwrap_or_default());
         }
@@ -223,7 +224,7 @@ impl<'a, const ENTRY_BYTES: usize> Writer<'a, ENTRY_BYTES> {
         if self.in_page == entries_per_page(ENTRY_BYTES) { self.end_page() } else { Ok(()) }
     }
 
-    fn finish(mut self) -> std::io::Result<()> {
+    pub fn finish(mut self) -> std::io::Result<()> {
         if self.in_page > 0 {
             self.end_page()?;
         }

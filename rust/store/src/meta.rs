@@ -21,8 +21,8 @@ pub(crate) const HEADER_BYTES: usize = 32;
 const RECORD_HEADER_BYTES: usize = 12;
 /// §3: longest payload. Ten million deletions in one commit are some 30 MB.
 const RECORD_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// §7: a journal smaller than this is never rewritten.
-const COMPACT_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// §7: a journal smaller than this is never rewritten, unless [`crate::Options`] say otherwise.
+pub(crate) const COMPACT_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// §7: a snapshot is cut into records of about this size.
 const SNAPSHOT_RECORD_BYTES: usize = 1024 * 1024;
 /// Longest name of a pin, in bytes (Kubo: the same).
@@ -498,6 +498,7 @@ pub(crate) struct Journal {
     pub torn: u64,
     /// Whether all of it is known to be on the disk, not only in the system's memory.
     pub is_synced: bool,
+    compact_bytes_min: u64,
     compact_at: u64,
 }
 
@@ -586,6 +587,7 @@ impl Journal {
             chain,
             torn: 0,
             is_synced: false,
+            compact_bytes_min: COMPACT_BYTES_MIN,
             compact_at: COMPACT_BYTES_MIN,
         };
         let mut contents = Contents::default();
@@ -608,6 +610,20 @@ impl Journal {
         }
     }
 
+    /// Sets below what length it is never rewritten.
+    pub fn set_compact_bytes_min(&mut self, bytes: u64) {
+        (self.compact_bytes_min, self.compact_at) = (bytes, bytes);
+    }
+
+    /// Goes on with the file that is in this one's place now.
+    fn reopen(&mut self, disk: &dyn Disk, writable: bool) -> Result<Contents> {
+        let (journal, contents) = Self::open(disk, &self.path, writable, false)?;
+        let bytes = self.compact_bytes_min;
+        *self = journal;
+        self.set_compact_bytes_min(bytes);
+        Ok(contents)
+    }
+
     fn accept(&mut self, parsed: &Parsed) {
         if let Some(start) = parsed.last_start {
             self.last_start = Some(self.end + start as u64);
@@ -626,9 +642,7 @@ impl Journal {
         let now = disk.identity(&self.path).map_err(|e| Error::io("reading", &self.path, e))?;
         // Shorter than what was read: put back from somewhere, in place.
         if !now.is_same_file(&self.identity) || now.bytes < self.end {
-            let (journal, contents) = Self::open(disk, &self.path, writable, false)?;
-            *self = journal;
-            return Ok(News::All(contents));
+            return Ok(News::All(self.reopen(disk, writable)?));
         }
         if now.bytes == self.end {
             self.torn = 0;
@@ -703,7 +717,7 @@ impl Journal {
         }
         let live = contents.live_bytes();
         if self.end < live.saturating_mul(2) {
-            self.compact_at = live.saturating_mul(2).max(COMPACT_BYTES_MIN);
+            self.compact_at = live.saturating_mul(2).max(self.compact_bytes_min);
             return Ok(());
         }
         let compacted = self.compact(disk, contents);
@@ -717,14 +731,17 @@ impl Journal {
     /// Rewrites the journal to say just `contents`. `Err((_, true))` when the new one is in place and may not stay there.
     pub fn compact(&mut self, disk: &dyn Disk, contents: &Contents) -> std::result::Result<(), (Error, bool)> {
         let generation = self.generation.saturating_add(1);
-        let bytes = Self::write_new(disk, &self.path, contents, generation).map_err(|e| (e, false))?;
+        let bytes = Self::write_new(disk, &self.path, contents, generation).map_err(|e| {
+            // A rename that fails may have happened all the same, and then this file is nobody's any more.
+            let is_in_place = disk.identity(&self.path).is_ok_and(|now| now.is_same_file(&self.identity));
+            (e, !is_in_place)
+        })?;
         if let Some(folder) = self.path.parent() {
             disk.sync_dir(folder).map_err(|e| (Error::io("syncing", folder, e), true))?;
         }
-        let (journal, _) = Self::open(disk, &self.path, true, false).map_err(|e| (e, true))?;
-        *self = journal;
+        self.reopen(disk, true).map_err(|e| (e, true))?;
         self.is_synced = true;
-        self.compact_at = COMPACT_BYTES_MIN.max(bytes.saturating_mul(2));
+        self.compact_at = self.compact_bytes_min.max(bytes.saturating_mul(2));
         Ok(())
     }
 }

@@ -138,6 +138,10 @@ impl PackPaths {
         self.folder.join(format!("{pack:08}.idx"))
     }
 
+    pub fn tree(&self, pack: u32) -> PathBuf {
+        self.folder.join(format!("{pack:08}.tree"))
+    }
+
     pub fn log(&self, pack: u32) -> PathBuf {
         self.folder.join(format!("{pack:08}.log"))
     }
@@ -147,7 +151,7 @@ impl PackPaths {
         let (stem, kind) = name.split_once('.')?;
         let is_number = stem.len() >= 8 && stem.bytes().all(|b| b.is_ascii_digit());
         let pack = stem.parse().ok().filter(|_| is_number)?;
-        matches!(kind, "car" | "idx" | "log").then_some((pack, kind))
+        matches!(kind, "car" | "idx" | "tree" | "log").then_some((pack, kind))
     }
 }
 
@@ -417,6 +421,16 @@ pub(crate) fn write_disposable(
     path: &Path,
     write: &mut dyn FnMut(&mut Sink<'_>) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
+    replace(disk, path, true, write)
+}
+
+/// [`write_disposable`], without the sync where a crash may leave a torn file, since every page of it is checked when it is read.
+pub(crate) fn replace(
+    disk: &dyn Disk,
+    path: &Path,
+    is_synced: bool,
+    write: &mut dyn FnMut(&mut Sink<'_>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let temporary = temporary_beside(path);
     let written = (|| {
         let file = disk.create(&temporary)?;
@@ -426,7 +440,9 @@ pub(crate) fn write_disposable(
             at += part.len() as u64;
             Ok(())
         })?;
-        file.sync_data()?;
+        if is_synced {
+            file.sync_data()?;
+        }
         disk.rename(&temporary, path)
     })();
     if written.is_err() {
@@ -534,6 +550,7 @@ mod tests {
     fn only_our_names_are_packs() {
         assert_eq!(PackPaths::parse("00000007.car"), Some((7, "car")));
         assert_eq!(PackPaths::parse("123456789.idx"), Some((123_456_789, "idx")));
+        assert_eq!(PackPaths::parse("00000007.tree"), Some((7, "tree")));
         for name in ["7.car", "00000007", "00000007.car.new", "0000000x.car", "+0000007.car", "00000007.tar"] {
             assert_eq!(PackPaths::parse(name), None, "{name}");
         }

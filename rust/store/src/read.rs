@@ -9,10 +9,12 @@ use crate::disk::Map;
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use crate::output::Output;
+use crate::range::{Ahead, Part as Checked};
 use crate::store::Store;
 use shoal_core::Cid;
 use shoal_core::limits::DAG_DEPTH_MAX;
 use shoal_core::unixfs::{FileChild, Metadata, Node, decode_node};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -230,7 +232,47 @@ pub(crate) fn read_leaves(store: &Store, leaves: &[Leaf]) -> Result<Vec<(Block, 
         .collect()
 }
 
-/// An open file. Holds its root and the last leaf read; many may be open on one store.
+/// Bytes of a file that were checked group by group, in memory of their own.
+#[derive(Default)]
+struct Window {
+    /// Where they begin in the file.
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// The bytes from `offset` on; none where they do not reach there.
+    fn from(&self, offset: u64) -> &[u8] {
+        let within = offset.checked_sub(self.offset).and_then(|n| usize::try_from(n).ok());
+        within.and_then(|within| self.bytes.get(within..)).unwrap_or_default()
+    }
+}
+
+/// Inner nodes of a file that were read and checked lately, so that reading here and there does not decode them anew each time.
+#[derive(Default)]
+struct InnerNodes {
+    nodes: HashMap<Cid, Arc<Inner>>,
+    links: usize,
+}
+
+/// Links of the inner nodes that an open file keeps, some 100 bytes each: enough for 64 GiB of leaves of 1 MiB.
+const INNER_LINKS_MAX: usize = 64 * 1024;
+
+impl InnerNodes {
+    /// Keeps a node, and lets others go for it.
+    fn keep(&mut self, cid: &Cid, inner: &Arc<Inner>) {
+        while self.links.saturating_add(inner.children.len()) > INNER_LINKS_MAX {
+            // Any will do: who reads everywhere needs each as much as the others.
+            let Some(gone) = self.nodes.keys().next().cloned().and_then(|any| self.nodes.remove(&any)) else { break };
+            self.links = self.links.saturating_sub(gone.children.len());
+        }
+        if self.nodes.insert(cid.clone(), Arc::clone(inner)).is_none() {
+            self.links += inner.children.len();
+        }
+    }
+}
+
+/// An open file. Holds its root and what was read last; many may be open on one store.
 pub struct FileReader {
     store: Store,
     cid: Cid,
@@ -238,8 +280,14 @@ pub struct FileReader {
     metadata: Metadata,
     /// The leaf read last: where it begins, and its content.
     last: Option<(u64, Block, Range<usize>)>,
+    /// The groups read last.
+    window: Window,
+    /// Where the last read ended.
+    next: u64,
     /// The inner nodes that led to it, each with the offset where its content begins.
     path: Vec<(u64, Arc<Inner>)>,
+    /// Other inner nodes, read lately.
+    inner: InnerNodes,
     /// Where in a blob it is.
     cursor: Cursor,
 }
@@ -255,7 +303,18 @@ impl FileReader {
             }
             other => other?,
         };
-        Ok(Self { store: store.clone(), cid: cid.clone(), root, metadata, last: None, path: Vec::new(), cursor: Cursor::default() })
+        Ok(Self {
+            store: store.clone(),
+            cid: cid.clone(),
+            root,
+            metadata,
+            last: None,
+            window: Window::default(),
+            next: 0,
+            path: Vec::new(),
+            inner: InnerNodes::default(),
+            cursor: Cursor::default(),
+        })
     }
 
     /// Bytes of content.
@@ -284,27 +343,60 @@ impl FileReader {
         if buffer.len() >= TOGETHER_BYTES_MIN {
             return self.read_together(offset, buffer);
         }
+        let ahead = if offset == self.next { Ahead::Sequential } else { Ahead::Random };
         let mut done = 0;
-        while done < buffer.len() {
+        while let Some(room) = buffer.get_mut(done..).filter(|room| !room.is_empty()) {
             let at = offset.saturating_add(done as u64);
             if at >= self.size() {
                 break;
             }
-            let (start, block, range) = self.leaf_at(at)?;
-            let content = block.get(range).unwrap_or_default();
-            let within = usize::try_from(at - start).unwrap_or(usize::MAX);
-            let found = content.get(within..).unwrap_or_default();
-            let room = buffer.get_mut(done..).unwrap_or_default();
-            let n = found.len().min(room.len());
-            if n == 0 {
-                break;
-            }
-            if let (Some(to), Some(from)) = (room.get_mut(..n), found.get(..n)) {
-                to.copy_from_slice(from);
-            }
-            done += n;
+            let n = copy_front(self.window.from(at), room);
+            done += if n > 0 { n } else { self.read_leaf(at, room, ahead)? };
         }
+        self.next = offset.saturating_add(done as u64);
         Ok(done)
+    }
+
+    /// Reads what one leaf has of the file from `at` on, which is at least one byte.
+    fn read_leaf(&mut self, at: u64, room: &mut [u8], ahead: Ahead) -> Result<usize> {
+        let Leaf { offset, content } = self.leaf_at(at)?;
+        let within = at.saturating_sub(offset);
+        let (block, range) = match content {
+            LeafContent::Here(block, range) => (block, range),
+            // Read another way, before it comes to this.
+            LeafContent::Blob(blob, _) => return Err(Error::IsBlob { cid: self.cid.clone(), bytes: blob.bytes }),
+            LeafContent::Block(cid, file_bytes) => match self.read_groups(&cid, offset, file_bytes, within, room.len(), ahead)? {
+                Some(block) => {
+                    let range = 0..block.len();
+                    self.last = Some((offset, block.clone(), range.clone()));
+                    (block, range)
+                }
+                None => return expect_some(copy_front(self.window.from(at), room), &self.cid, at),
+            },
+        };
+        let content = block.get(range).unwrap_or_default();
+        let found = usize::try_from(within).ok().and_then(|within| content.get(within..)).unwrap_or_default();
+        expect_some(copy_front(found, room), &self.cid, at)
+    }
+
+    /// Reads the groups of a raw leaf that hold so many bytes of it from `within` on into the window, or else all of it.
+    fn read_groups(&mut self, cid: &Cid, offset: u64, file_bytes: u64, within: u64, bytes: usize, ahead: Ahead) -> Result<Option<Block>> {
+        let bytes = if ahead == Ahead::Sequential { (bytes as u64).max(READ_AHEAD_BYTES) } else { bytes as u64 };
+        let wanted = within..within.saturating_add(bytes).min(file_bytes);
+        let checked = self.store.0.read_part(cid, wanted, ahead, &mut self.window.bytes)?;
+        match checked {
+            Checked::Whole(block) => {
+                check_size(cid, file_bytes, block.len() as u64)?;
+                Ok(Some(block))
+            }
+            Checked::Groups { start, block_bytes } => {
+                self.window.offset = offset.saturating_add(start);
+                if block_bytes != file_bytes {
+                    self.window.bytes.clear();
+                }
+                check_size(cid, file_bytes, block_bytes).map(|()| None)
+            }
+        }
     }
 
     /// [`FileReader::read_at`] of many leaves, hashed side by side.
@@ -333,15 +425,16 @@ impl FileReader {
         }
     }
 
-    /// The leaf that holds the byte at `offset`, with the offset of its first byte.
-    pub fn leaf_at(&mut self, offset: u64) -> Result<(u64, Block, Range<usize>)> {
+    /// The leaf that holds the byte at `offset`. A raw one is not read yet, unless it was the last.
+    fn leaf_at(&mut self, offset: u64) -> Result<Leaf> {
+        let here = |offset, block, range| Ok(Leaf { offset, content: LeafContent::Here(block, range) });
         if let Some((start, block, range)) = &self.last
             && (*start..start.saturating_add(range.len() as u64)).contains(&offset)
         {
-            return Ok((*start, block.clone(), range.clone()));
+            return here(*start, block.clone(), range.clone());
         }
         let root = match &self.root {
-            Part::Leaf(block, range) => return Ok((0, block.clone(), range.clone())),
+            Part::Leaf(block, range) => return here(0, block.clone(), range.clone()),
             Part::Inner(inner) => Arc::clone(inner),
             Part::Blob(blob) => return Err(Error::IsBlob { cid: self.cid.clone(), bytes: blob.bytes }),
         };
@@ -354,20 +447,29 @@ impl FileReader {
         while let Some((start, inner)) = self.path.last().cloned() {
             let own = inner.data.len() as u64;
             if offset < start.saturating_add(own) {
-                return Ok((start, inner.block.clone(), inner.data.clone()));
+                return here(start, inner.block.clone(), inner.data.clone());
             }
             let within = offset.saturating_sub(start);
             let index = inner.ends.partition_point(|&end| end <= within);
             let (Some(child), Some(end)) = (inner.children.get(index), inner.ends.get(index)) else { break };
             let at = start.saturating_add(end.saturating_sub(child.file_bytes));
-            let (part, _) = part(&self.store, &child.cid)?;
+            if child.cid.codec() == shoal_core::cid::codec::RAW {
+                return Ok(Leaf { offset: at, content: LeafContent::Block(child.cid.clone(), child.file_bytes) });
+            }
+            let part = match self.inner.nodes.get(&child.cid) {
+                Some(inner) => Part::Inner(Arc::clone(inner)),
+                None => part(&self.store, &child.cid)?.0,
+            };
             check_size(&child.cid, child.file_bytes, part.bytes())?;
             match part {
                 Part::Leaf(block, range) => {
                     self.last = Some((at, block.clone(), range.clone()));
-                    return Ok((at, block, range));
+                    return here(at, block, range);
                 }
-                Part::Inner(inner) if self.path.len() < DAG_DEPTH_MAX => self.path.push((at, inner)),
+                Part::Inner(inner) if self.path.len() < DAG_DEPTH_MAX => {
+                    self.inner.keep(&child.cid, &inner);
+                    self.path.push((at, inner));
+                }
                 Part::Inner(_) | Part::Blob(_) => return Err(Error::DagTooDeep { cid: child.cid.clone() }),
             }
         }
@@ -409,6 +511,23 @@ pub fn copy_to(file: &FileReader, output: BorrowedFd<'_>, offset: u64, length: O
         Ok(written)
     })
 }
+
+/// Copies as much of `found` as there is room for: how many bytes.
+fn copy_front(found: &[u8], room: &mut [u8]) -> usize {
+    let n = found.len().min(room.len());
+    if let (Some(to), Some(from)) = (room.get_mut(..n), found.get(..n)) {
+        to.copy_from_slice(from);
+    }
+    n
+}
+
+/// A leaf has the bytes that its parent promised.
+fn expect_some(bytes: usize, cid: &Cid, offset: u64) -> Result<usize> {
+    if bytes > 0 { Ok(bytes) } else { Err(Error::WrongSize { cid: cid.clone(), claimed: offset.saturating_add(1), found: offset }) }
+}
+
+/// Who reads on in small steps is read ahead by so many bytes of a leaf: finding its groups costs as much as hashing one.
+const READ_AHEAD_BYTES: u64 = 128 * 1024;
 
 /// A read of so many bytes crosses some leaves, so that hashing them side by side pays.
 const TOGETHER_BYTES_MIN: usize = 2 * 1024 * 1024;

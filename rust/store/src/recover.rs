@@ -7,7 +7,7 @@
 use crate::disk::{Disk, Lock, write_all_at};
 use crate::error::{Error, Result};
 use crate::meta::{Contents, Journal};
-use crate::pack::{Active, HEADER, HEADER_BYTES, PackPaths, Scan, scan};
+use crate::pack::{Active, Entry, HEADER, HEADER_BYTES, PackPaths, Place, Scan, read_copy, scan};
 use crate::store::{Inner, Options, locked};
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
@@ -107,7 +107,14 @@ fn create(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
                 return Err(Error::Format(format!("{place} is not a store, and not empty (it has {name:?}): choose another folder")));
             }
         }
-        Err(e) if e.kind() == ErrorKind::NotFound => disk.create_dir(path).map_err(failed("creating"))?,
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            // Each new folder is a name in the one above it, which must last before the store is said to.
+            let made: Vec<&Path> = path.ancestors().take_while(|folder| is_missing(disk, folder)).collect();
+            disk.create_dir(path).map_err(failed("creating"))?;
+            for folder in made.into_iter().filter_map(parent_of) {
+                disk.sync_dir(folder).map_err(|e| Error::io("syncing", folder, e))?;
+            }
+        }
         Err(e) => return Err(Error::io("opening", path, e)),
     }
     let _lock = wait_for_lock(disk, path, options)?;
@@ -136,12 +143,19 @@ fn create(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
         disk.sync_dir(path)?;
         disk.rename(&temporary, &path.join(FORMAT_NAME))?;
         disk.sync_dir(path)?;
-        match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => disk.sync_dir(parent),
-            _ => Ok(()),
-        }
+        // Once more, in case another process made the folder and died before it got here.
+        parent_of(path).map_or(Ok(()), |parent| disk.sync_dir(parent))
     };
     write().map_err(failed("creating"))
+}
+
+fn is_missing(disk: &dyn Disk, folder: &Path) -> bool {
+    !folder.as_os_str().is_empty() && disk.identity(folder).is_err_and(|e| e.kind() == ErrorKind::NotFound)
+}
+
+/// The folder that a path's last name stands in.
+fn parent_of(path: &Path) -> Option<&Path> {
+    path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
 }
 
 /// Writes a journal that says what can still be read of the old one, which is kept as `meta.damaged`.
@@ -160,7 +174,12 @@ fn rebuild_meta(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
     // A pack whose file is gone was retired in a record that is lost. How far an open one was committed may be lost too: it is
     // found again as unknown.
     let paths = PackPaths::new(path.join("packs"));
-    contents.packs.retain(|pack, record| record.is_sealed && disk.identity(&paths.car(*pack)).is_ok());
+    let is_gone = |pack: u32| disk.identity(&paths.car(pack)).is_err_and(|e| e.kind() == ErrorKind::NotFound);
+    contents.packs.retain(|pack, record| record.is_sealed && !is_gone(*pack));
+    // What stands in a pack that is here may have been committed by a record that is not.
+    let names = disk.list(paths.folder()).map_err(|e| Error::io("opening", paths.folder(), e))?;
+    let last = names.iter().filter_map(|name| PackPaths::parse(name)).map(|(pack, _)| pack).max();
+    contents.pack_next = contents.pack_next.max(last.map_or(0, |last| last.saturating_add(1)));
     contents.blobs = crate::blob::found_on_disk(disk, path);
     contents.blobs_gone.clear();
     let kept = path.join("meta.damaged");
@@ -314,9 +333,32 @@ fn keep(
     Ok(())
 }
 
+/// Moves sound sections forward over what stands between them, so that the pack is a CAR again: where they end now.
+fn close_gaps(file: &dyn crate::disk::DiskFile, found: &mut [(Entry, u64)]) -> std::io::Result<u64> {
+    let mut at = HEADER_BYTES;
+    for (entry, end) in found {
+        let start = entry.place.offset();
+        let moved_end = at + (*end - start);
+        if at < start {
+            let section = read_copy(file, start, *end)?;
+            if section.len() as u64 != *end - start {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            write_all_at(file, &mut [IoSlice::new(&section)], at)?;
+            let block_bytes = usize::try_from(entry.place.block_bytes()).unwrap_or(usize::MAX);
+            entry.place = Place::new(at, block_bytes).ok_or(ErrorKind::FileTooLarge)?;
+            *end = moved_end;
+        }
+        at = moved_end;
+    }
+    Ok(at)
+}
+
 /// Takes in packs that the journal does not know: left by a writer that died before its first commit, or by a lost journal.
 fn adopt(inner: &Inner, unknown: Vec<u32>, report: &mut RecoveryReport) -> Result<()> {
     let last = unknown.last().copied();
+    // Nothing in packs from here on was ever committed, as far as the journal goes back.
+    let never_committed = inner.state().contents.pack_next;
     for pack in unknown {
         let path = inner.paths.car(pack);
         let failed = |what| {
@@ -338,13 +380,19 @@ fn adopt(inner: &Inner, unknown: Vec<u32>, report: &mut RecoveryReport) -> Resul
             write_all_at(&*file, &mut [IoSlice::new(&HEADER)], 0).map_err(failed("repairing"))?;
         }
         let mut found = Vec::new();
-        let (end, skipped) = scan(&map, HEADER_BYTES, bytes, Scan::Unknown, &mut |entry, end| found.push((entry, end)));
+        let (mut end, mut skipped) = scan(&map, HEADER_BYTES, bytes, Scan::Unknown, &mut |entry, end| found.push((entry, end)));
         drop(map);
+        let is_torn = skipped > 0 && pack >= never_committed;
+        if is_torn {
+            // Torn by a power cut, not damaged: what was skipped are writes that nobody was told of.
+            end = close_gaps(&*file, &mut found).map_err(failed("repairing"))?;
+            skipped = 0;
+        }
         let turn = locked(&inner.turn);
         // Only one pack is open at a time.
         inner.seal(&turn)?;
         let is_left_open = Some(pack) == last && skipped == 0;
-        keep(inner, pack, &*file, HEADER_BYTES, end, if is_left_open { bytes.max(end) } else { end }, report)?;
+        keep(inner, pack, &*file, HEADER_BYTES, end, if is_left_open || is_torn { bytes.max(end) } else { end }, report)?;
         report.bytes_skipped += skipped;
         report.blocks_kept += found.len() as u64;
         if !found.is_empty() {

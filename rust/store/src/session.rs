@@ -9,6 +9,7 @@ use crate::blob::{Digest, NewBlob, digest_of};
 use crate::block::Block;
 use crate::disk::{DiskFile, Lock, write_all_at};
 use crate::error::{Error, Result};
+use crate::group_list::GroupList;
 use crate::meta::{Check, Op, PIN_NAME_BYTES_MAX, Pin};
 use crate::pack::{Active, Entry, HEADER, Key, LogEnd, Place, Sealed, key, write_section_head};
 use crate::store::{BadIndex, Found, Inner, State, locked};
@@ -144,6 +145,7 @@ impl Inner {
         let mut gate = locked(&self.gate);
         if gate.sessions == 1 {
             self.roll_back();
+            self.save_open_tree();
             self.is_writing.store(false, Ordering::Release);
             gate.lock = None;
         }
@@ -376,6 +378,7 @@ impl Inner {
         state.arrange();
         drop(state);
         let _ = self.disk.remove(&self.paths.log(id));
+        self.save_sealed_tree(id);
         Ok(())
     }
 
@@ -466,7 +469,7 @@ impl Inner {
         for op in &ops {
             if let Op::PackRetired { pack } = op {
                 // The next writer removes what could not be removed now.
-                for path in [self.paths.car(*pack), self.paths.idx(*pack), self.paths.log(*pack)] {
+                for path in [self.paths.car(*pack), self.paths.idx(*pack), self.paths.tree(*pack), self.paths.log(*pack)] {
                     let _ = self.disk.remove(&path);
                 }
             }
@@ -668,6 +671,11 @@ impl Session {
             self.discard_damaged(blocks)?;
         }
         Ok(count)
+    }
+
+    /// Keeps the values of blocks that are put next, so that their ranges need not be checked with the whole block.
+    pub(crate) fn note_lists(&self, lists: Vec<Arc<GroupList>>) {
+        self.inner.trees.note(lists);
     }
 
     /// Deletes the damaged copies of blocks that have a sound one now.

@@ -9,8 +9,9 @@ use crate::disk::{Disk, DiskFile, Map, RealDisk};
 use crate::error::{Error, Result};
 use crate::index::BadPage;
 use crate::merge::Merged;
-use crate::meta::{Contents, Journal, News, Op, Pin};
+use crate::meta::{COMPACT_BYTES_MIN, Contents, Journal, News, Op, Pin};
 use crate::pack::{Active, Key, PackPaths, Place, Sealed, key, read_copy, section_at};
+use crate::range::Trees;
 use crate::recover::RecoveryReport;
 use crate::session::{Gate, Pending, Queue, Scratch, Session};
 use shoal_core::Cid;
@@ -35,6 +36,8 @@ pub struct Options {
     /// If the journal is missing or damaged in the middle, keep what can be read and find the rest by checking every pack.
     /// Pins may be lost.
     pub rebuild_meta: bool,
+    /// The journal is rewritten when it is longer than this, in bytes, and mostly past.
+    pub journal_bytes_min: u64,
 }
 
 impl Default for Options {
@@ -46,6 +49,7 @@ impl Default for Options {
             lock_wait: Duration::from_secs(10),
             read_only: false,
             rebuild_meta: false,
+            journal_bytes_min: COMPACT_BYTES_MIN,
         }
     }
 }
@@ -287,8 +291,19 @@ enum Copy {
 }
 
 impl Reading {
-    /// The block's bytes, not yet checked against its hash.
+    /// The block's bytes, not yet checked against its hash. All of them are about to be read.
     fn read(&self, cid: &Cid, paths: &PackPaths) -> Result<Copy> {
+        let copy = self.locate(cid, paths)?;
+        if let Copy::Block(block) = &copy
+            && self.found.place.block_bytes() >= POPULATE_BYTES_MIN
+        {
+            block.will_need();
+        }
+        Ok(copy)
+    }
+
+    /// Where the block's bytes are, of which perhaps few are about to be read.
+    fn locate(&self, cid: &Cid, paths: &PackPaths) -> Result<Copy> {
         let place = self.found.place;
         let (map, base, limit) = match &self.source {
             Source::Map(map, limit) => (map.clone(), 0, *limit),
@@ -305,9 +320,6 @@ impl Reading {
         }
         if section.cid.multihash() != cid.multihash() {
             return Ok(Copy::Other);
-        }
-        if place.block_bytes() >= POPULATE_BYTES_MIN {
-            map.will_need(section.block_start, section.end);
         }
         Ok(Copy::Block(Block::mapped(map, section.block_start, section.end)))
     }
@@ -341,6 +353,8 @@ pub(crate) struct Inner {
     /// Whether a session of this process lives, so that nobody else can have written.
     pub is_writing: AtomicBool,
     pub report: Mutex<Option<RecoveryReport>>,
+    /// The values of groups, in memory and in tree files.
+    pub trees: Trees,
 }
 
 impl Inner {
@@ -451,6 +465,7 @@ impl Inner {
         state.note_marks();
         state.arrange();
         self.load_merged(state);
+        self.trees.look_again(|pack| state.contents.packs.contains_key(&pack));
         state.is_reconciled = true;
         Ok(())
     }
@@ -540,6 +555,15 @@ impl Inner {
         self.read_any_copy(cid, &key, is_committed_only, is_verified)
     }
 
+    /// A copy of a block, not checked against its hash: `None` where no such block stands.
+    pub fn unverified_at(&self, cid: &Cid, found: Found) -> Result<Option<Block>> {
+        let Some(reading) = self.state().reading(found, &self.paths)? else { return Ok(None) };
+        Ok(match reading.locate(cid, &self.paths)? {
+            Copy::Block(block) => Some(block),
+            Copy::Other | Copy::Damaged => None,
+        })
+    }
+
     /// Tries every copy of a block: the first one is bad. Bad ones no longer count as "here" for puts, which so heal them.
     fn read_any_copy(&self, cid: &Cid, key: &Key, is_committed_only: bool, is_verified: bool) -> Result<Block> {
         let copies = self.look_up(|state| {
@@ -595,7 +619,8 @@ impl Store {
         options.pack_entries_max = options.pack_entries_max.clamp(1, u32::MAX as usize);
         crate::recover::prepare(&*disk, path, &options)?;
         let meta = path.join("meta");
-        let (journal, contents) = Journal::open(&*disk, &meta, !options.read_only, options.rebuild_meta)?;
+        let (mut journal, contents) = Journal::open(&*disk, &meta, !options.read_only, options.rebuild_meta)?;
+        journal.set_compact_bytes_min(options.journal_bytes_min);
         let inner = Inner {
             disk,
             root: path.to_owned(),
@@ -615,6 +640,7 @@ impl Store {
             is_poisoned: AtomicBool::new(false),
             is_writing: AtomicBool::new(false),
             report: Mutex::new(None),
+            trees: Trees::default(),
         };
         {
             let mut state = inner.state_mut();

@@ -1,6 +1,6 @@
 //! Verification: every byte of every pack hashed again, and which pinned DAGs are hurt.
 //!
-//! Reads at the speed of the hash, on all cores. Mends what can be made again from the packs (their indexes), and nothing else:
+//! Reads at the speed of the hash, on all cores. Mends what can be made again from the packs (their indexes and tree files), and nothing else:
 //! damaged blocks are named, for someone who has them to bring back.
 //! The rule kept here: what was not looked at is not called sound.
 
@@ -86,6 +86,8 @@ pub struct VerifyReport {
     pub indexes_rebuilt: Vec<u32>,
     /// Whether the merged index did not say what those of the packs say. It is done without, until it is made again.
     pub is_merged_rebuilt: bool,
+    /// Packs whose tree file did not say what the pack says, and was made again where it can be written.
+    pub tree_files_rebuilt: Vec<u32>,
     /// Blobs whose tree was bad, and was made again from their data.
     pub trees_rebuilt: Vec<Cid>,
     /// Packs whose log of commits is bad. It is done without, and goes when the pack is full.
@@ -96,7 +98,7 @@ pub struct VerifyReport {
 pub const DAMAGES_MAX: usize = 65_536;
 
 impl VerifyReport {
-    /// Whether every block is sound and every pin whole. Indexes that were made again are no harm.
+    /// Whether every block is sound and every pin whole. Indexes and tree files that were made again are no harm.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damaged_count == 0 && self.missing.is_empty() && self.hurt_roots.is_empty()

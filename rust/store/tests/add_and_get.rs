@@ -178,7 +178,7 @@ fn a_cut_that_fails_ends_the_add() {
     let operation = Operation::new();
     let opened = fs::OpenOptions::new().write(true).open(&path).unwrap();
     let outcome = std::thread::scope(|scope| {
-        let adding = scope.spawn(|| add(&bench.store, &[path.clone()], &options, &operation, &mut |_| Ok(())));
+        let adding = scope.spawn(|| add(&bench.store, std::slice::from_ref(&path), &options, &operation, &mut |_| Ok(())));
         while operation.progress().bytes == 0 && !adding.is_finished() {
             std::thread::yield_now();
         }

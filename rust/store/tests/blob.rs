@@ -18,7 +18,8 @@ use shoal_store::read::FileReader;
 use shoal_store::verify::{Reason, verify};
 use shoal_store::{Error, Operation, Options, Pin, PinKind, Store};
 use std::path::Path;
-use support::{EIO, ENOSPC, Fault, FaultyDisk, PowerDisk, STORE, content, memory, open, options, set_content};
+use support::power_disk::PowerDisk;
+use support::{EIO, ENOSPC, Fault, FaultyDisk, STORE, content, memory, open, options, set_content};
 
 const GROUP: usize = 16 * 1024;
 const MIB: usize = 1024 * 1024;
@@ -337,15 +338,16 @@ fn a_blob_is_there_whole_or_not_at_all_whatever_fails() {
 fn an_acknowledged_blob_survives_any_power_cut() {
     let data = painted(BLOCK_BYTES_MAX + GROUP);
     let disk = PowerDisk::new();
-    disk.create_dir(Path::new("/")).unwrap();
     let store = open(&disk, &options(1 << 30));
     let cid = add_data(&store, &data).unwrap().roots[0].cid.clone();
-    for seed in 0..24 {
-        let after = disk.after_power_cut(seed);
+    let mut replay = disk.replay(512);
+    while replay.step().is_some() {}
+    for choice in 0..replay.choices(24) {
+        let after = replay.state(choice, 24, 1).disk();
         let store = open(&after, &options(1 << 30));
-        assert!(read(&store, &cid).unwrap() == data, "seed {seed}");
+        assert!(read(&store, &cid).unwrap() == data, "choice {choice}");
         drop(store.write().unwrap());
-        assert!(read(&store, &cid).unwrap() == data, "seed {seed}");
+        assert!(read(&store, &cid).unwrap() == data, "choice {choice}");
     }
 }
 

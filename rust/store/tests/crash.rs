@@ -1,4 +1,4 @@
-//! What a store is after a crash, a failing disk, or damage: before or after, never between; and damage is named.
+//! What a store is after a crash or on a failing disk: before or after, never between. Power cuts and damage have files of their own.
 //!
 //! The invariant of all tests here: what was acknowledged is there and reads back right; a commit that failed is there
 //! whole or not at all; no wrong byte is ever returned.
@@ -10,42 +10,14 @@ use shoal_core::Cid;
 use shoal_store::disk::Disk;
 use shoal_store::memory_disk::MemoryDisk;
 use shoal_store::{Error, Options, Pin, PinKind, Store};
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use support::{EIO, ENOSPC, Fault, FaultyDisk, PowerDisk, STORE, content, memory, open, options, painted, set_content};
-
-type Blocks = BTreeMap<Cid, Vec<u8>>;
+use support::{
+    Blocks, EIO, ENOSPC, Fault, FaultyDisk, STORE, check_all, content, memory, open, options, painted, put_all, set_content, small_store,
+};
 
 fn pin(cid: &Cid) -> Pin {
     Pin { cid: cid.clone(), kind: PinKind::Recursive, name: None }
-}
-
-fn put_all(store: &Store, numbers: std::ops::Range<u64>, bytes: usize) -> Blocks {
-    let blocks: Blocks = numbers.map(|n| painted(n, bytes)).collect();
-    let session = store.write().unwrap();
-    for (cid, data) in &blocks {
-        session.put(cid, data).unwrap();
-    }
-    session.commit().unwrap();
-    blocks
-}
-
-fn check_all(store: &Store, blocks: &Blocks) {
-    for (cid, data) in blocks {
-        assert_eq!(&*store.block(cid).unwrap(), data.as_slice());
-    }
-}
-
-/// A store of a sealed pack and an open one, with two commits in each: the disk, and what was committed first and last.
-fn small_store() -> (MemoryDisk, Blocks, Blocks) {
-    let disk = memory();
-    let store = open(&disk, &options(3000));
-    let mut first = put_all(&store, 0..5, 400);
-    first.extend(put_all(&store, 5..10, 400));
-    let last = put_all(&store, 10..12, 400);
-    assert_eq!(store.packs().unwrap().len(), 2);
-    (disk, first, last)
 }
 
 #[test]
@@ -144,208 +116,6 @@ fn a_tail_cut_anywhere_loses_only_what_stood_there_and_says_so() {
             }
         }
     }
-}
-
-#[test]
-fn a_damaged_journal_is_refused_and_can_be_rebuilt_from_the_packs() {
-    let (disk, first, last) = small_store();
-    let whole = content(&disk, "/store/meta");
-    let rebuilding = Options { rebuild_meta: true, ..options(3000) };
-    let mut bad = vec![Vec::new(), whole[..20].to_vec(), vec![0; whole.len()]];
-    for at in (0..whole.len()).step_by(5) {
-        let mut flipped = whole.clone();
-        flipped[at] ^= 0x10;
-        bad.push(flipped);
-    }
-    let mut refused = 0;
-    for bytes in bad {
-        let crashed = disk.copied();
-        set_content(&crashed, "/store/meta", &bytes);
-        match Store::open(Arc::new(crashed.clone()), Path::new(STORE), options(3000)) {
-            Ok(_) => {}
-            Err(Error::Format(text)) => {
-                assert!(text.contains("rebuild_meta"), "{text}");
-                refused += 1;
-            }
-            Err(e) => panic!("{e}"),
-        }
-        let store = open(&crashed, &rebuilding);
-        drop(store.write().unwrap());
-        for store in [&store, &open(&crashed, &options(3000))] {
-            check_all(store, &first);
-            check_all(store, &last);
-        }
-    }
-    assert!(refused > 20);
-    let gone = disk.copied();
-    gone.remove(Path::new("/store/meta")).unwrap();
-    assert!(Store::open(Arc::new(gone.clone()), Path::new(STORE), options(3000)).is_err());
-    let store = open(&gone, &rebuilding);
-    drop(store.write().unwrap());
-    assert_eq!(store.recovery().unwrap().packs_adopted, [0, 1]);
-    check_all(&store, &first);
-    check_all(&store, &last);
-}
-
-#[test]
-fn deleted_indexes_and_logs_are_made_again() {
-    let (disk, first, last) = small_store();
-    for name in ["packs/00000000.idx", "packs/00000001.log"] {
-        disk.remove(Path::new(&format!("{STORE}/{name}"))).unwrap();
-    }
-    let read_only = open(&disk, &Options { read_only: true, ..options(3000) });
-    check_all(&read_only, &first);
-    check_all(&read_only, &last);
-    assert!(!disk.list(Path::new("/store/packs")).unwrap().contains(&"00000000.idx".to_owned()));
-    let store = open(&disk, &options(3000));
-    assert_eq!(store.recovery().unwrap().indexes_rebuilt, [0]);
-    check_all(&store, &first);
-    check_all(&store, &last);
-    assert!(disk.list(Path::new("/store/packs")).unwrap().contains(&"00000000.idx".to_owned()));
-    put_all(&store, 20..40, 400);
-    check_all(&open(&disk, &options(3000)), &last);
-}
-
-#[test]
-fn a_flipped_byte_anywhere_in_a_log_or_an_index_changes_no_answer() {
-    let (disk, first, last) = small_store();
-    for name in ["packs/00000001.log", "packs/00000000.idx"] {
-        let path = format!("{STORE}/{name}");
-        let whole = content(&disk, &path);
-        for at in (0..whole.len()).filter(|at| *at < 600 || at % 61 == 0 || at % 4096 > 4080) {
-            let crashed = disk.copied();
-            let mut bad = whole.clone();
-            bad[at] ^= 1 << (at % 8);
-            set_content(&crashed, &path, &bad);
-            let store = open(&crashed, &options(3000));
-            for n in 0..12 {
-                assert!(store.has(&painted(n, 400).0).unwrap(), "{name}, byte {at}: block {n} is lost");
-            }
-            check_all(&store, &first);
-            check_all(&store, &last);
-            assert!(!store.has(&painted(12, 400).0).unwrap());
-            put_all(&store, 12..14, 400);
-            check_all(&open(&crashed, &options(3000)), &last);
-            assert_eq!(open(&crashed, &options(3000)).stat().unwrap().blocks, 14);
-        }
-    }
-}
-
-#[test]
-fn a_flipped_byte_anywhere_in_a_pack_is_found_on_read_and_healed_by_putting_again() {
-    let (disk, first, last) = small_store();
-    for pack in ["00000000.car", "00000001.car"] {
-        let path = format!("{STORE}/packs/{pack}");
-        let whole = content(&disk, &path);
-        let entries = open(&disk, &options(3000)).entries().unwrap().map(Result::unwrap);
-        let offsets: BTreeSet<usize> =
-            entries.filter(|entry| pack == format!("{:08}.car", entry.pack)).map(|entry| usize::try_from(entry.offset).unwrap()).collect();
-        for at in 26..whole.len() {
-            let crashed = disk.copied();
-            let mut bad = whole.clone();
-            bad[at] ^= 1 << (at % 8);
-            set_content(&crashed, &path, &bad);
-            let store = open(&crashed, &options(3000));
-            let mut damaged = Vec::new();
-            for (cid, data) in first.iter().chain(&last) {
-                match store.block(cid) {
-                    Ok(block) => assert_eq!(&*block, data.as_slice(), "wrong bytes returned: byte {at}"),
-                    Err(Error::Damaged { cid: named, offset, .. }) => {
-                        assert_eq!(named, *cid);
-                        assert!((offset..offset + 500).contains(&(at as u64)));
-                        damaged.push((cid, data));
-                    }
-                    Err(e) => panic!("byte {at}: {e}"),
-                }
-            }
-            if offsets.contains(&(at - 3)) {
-                // The codec is not part of what names a block: whoever asks for the block names it.
-                assert!(damaged.len() <= 1);
-                continue;
-            }
-            assert_eq!(damaged.len(), 1, "byte {at}");
-            let cids: Vec<Cid> = first.keys().chain(last.keys()).cloned().collect();
-            assert_eq!(store.blocks(&cids).iter().filter(|block| block.is_err()).count(), 1);
-            if at % 50 == 0 {
-                let session = store.write().unwrap();
-                for (cid, data) in damaged {
-                    assert!(session.put(cid, data).unwrap());
-                }
-                session.commit().unwrap();
-                let reopened = open(&crashed, &options(3000));
-                check_all(&reopened, &first);
-                check_all(&reopened, &last);
-            }
-        }
-    }
-}
-
-#[test]
-fn damage_in_a_pack_whose_index_is_gone_hurts_no_other_block() {
-    let (disk, first, _) = small_store();
-    disk.remove(Path::new("/store/packs/00000000.idx")).unwrap();
-    let path = "/store/packs/00000000.car";
-    let whole = content(&disk, path);
-    for at in (26..whole.len()).step_by(3) {
-        let crashed = disk.copied();
-        let mut bad = whole.clone();
-        bad[at] ^= 0xff;
-        set_content(&crashed, path, &bad);
-        let store = open(&crashed, &options(3000));
-        let sound = first.iter().filter(|(cid, data)| store.block(cid).is_ok_and(|block| *block == ***data)).count();
-        assert!(sound >= first.len() - 2, "byte {at}: {sound} of {}", first.len());
-    }
-}
-
-#[test]
-fn discarding_a_damaged_copy_lets_a_new_one_in() {
-    let (disk, first, _) = small_store();
-    let path = "/store/packs/00000000.car";
-    let mut bad = content(&disk, path);
-    bad[200] ^= 1;
-    set_content(&disk, path, &bad);
-    let hurt = open(&disk, &options(3000));
-    let (cid, offset) = first
-        .keys()
-        .find_map(|cid| match hurt.block(cid) {
-            Err(Error::Damaged { cid, pack: 0, offset }) => Some((cid, offset)),
-            _ => None,
-        })
-        .unwrap();
-    // In another process, which has not read the block.
-    let store = open(&disk, &options(3000));
-    let session = store.write().unwrap();
-    assert!(!session.put(&cid, &first[&cid]).unwrap());
-    assert_eq!(session.discard(&[(0, offset), (0, 1), (77, 26)]).unwrap(), 1);
-    assert!(session.put(&cid, &first[&cid]).unwrap());
-    session.commit().unwrap();
-    check_all(&open(&disk, &options(3000)), &first);
-}
-
-#[test]
-fn putting_a_block_whose_copy_is_marked_damaged_replaces_it_in_every_process() {
-    let (disk, first, _) = small_store();
-    let path = "/store/packs/00000000.car";
-    let mut bad = content(&disk, path);
-    bad[200] ^= 1;
-    set_content(&disk, path, &bad);
-    let store = open(&disk, &options(3000));
-    let report = shoal_store::verify::verify(&store, &shoal_store::Operation::default()).unwrap();
-    assert_eq!(report.damaged.len(), 1);
-    let blocks = store.stat().unwrap().blocks;
-    // Elsewhere, by someone who puts everything again.
-    let other = open(&disk, &options(3000));
-    let session = other.write().unwrap();
-    let all: Vec<(&Cid, &[u8])> = first.iter().map(|(cid, data)| (cid, data.as_slice())).collect();
-    assert_eq!(session.put_many(&all).unwrap().new_blocks, 1);
-    session.commit().unwrap();
-    for store in [&store, &other, &open(&disk, &options(3000))] {
-        check_all(store, &first);
-        assert!(shoal_store::verify::verify(store, &shoal_store::Operation::default()).unwrap().is_sound());
-        assert_eq!(store.stat().unwrap().blocks, blocks, "the damaged copy is gone");
-    }
-    let session = other.write().unwrap();
-    assert_eq!(session.put_many(&all).unwrap().new_blocks, 0);
 }
 
 /// The work that the failing disk interrupts: three commits, over seals, pins, deletions and a retired pack. After each
@@ -487,38 +257,6 @@ fn a_process_that_dies_between_any_two_operations_leaves_before_or_after() {
         check_before_or_after(&store, acknowledged, &what);
         drop(store.write().unwrap());
         check_before_or_after(&store, acknowledged, &what);
-        if !disk.has_failed() {
-            break;
-        }
-        n += 1;
-    }
-}
-
-#[test]
-fn a_power_cut_between_any_two_operations_leaves_before_or_after() {
-    let mut n = 0;
-    loop {
-        let below = PowerDisk::new();
-        let disk = FaultyDisk::new(Arc::new(below.clone()));
-        disk.fail_at(n, Fault::Lasting(EIO));
-        let mut acknowledged = None;
-        if let Ok(store) = Store::open(Arc::new(disk.clone()), Path::new(STORE), options(2000)) {
-            let _ = work(&store, &mut |round| acknowledged = Some(round));
-        }
-        for seed in 0..12 {
-            let what = format!("power cut before {n}, {:?}, seed {seed}", disk.log().get(usize::try_from(n).unwrap()));
-            let after = below.after_power_cut(seed);
-            let store = match Store::open(Arc::new(after.clone()), Path::new(STORE), options(2000)) {
-                Ok(store) => store,
-                Err(e) => panic!("{what}: {e}"),
-            };
-            check_before_or_after(&store, acknowledged, &what);
-            drop(store.write().unwrap_or_else(|e| panic!("{what}: {e}")));
-            check_before_or_after(&store, acknowledged, &what);
-            assert_eq!(store.stat().unwrap().packs_missing, [], "{what}");
-            work(&store, &mut |_| {}).unwrap_or_else(|e| panic!("{what}: {e}"));
-            check_before_or_after(&open(&after, &options(2000)), Some(2), &what);
-        }
         if !disk.has_failed() {
             break;
         }

@@ -37,6 +37,23 @@ pub fn root(values: &[Value]) -> Option<[u8; 32]> {
     Some(*merge_subtrees_root(&subtree(left), &subtree(right), Mode::Hash).as_bytes())
 }
 
+/// The digest of `data`. Where it has more than one group, their values are appended to `values`, for hardly more work.
+pub fn hash(data: &[u8], values: &mut Vec<Value>) -> [u8; 32] {
+    let before = values.len();
+    if data.len() > GROUP_BYTES {
+        group_values(0, data, values);
+    }
+    values.get(before..).and_then(root).unwrap_or_else(|| *blake3::hash(data).as_bytes())
+}
+
+/// The value of a group in a tree of our own making, over a message that has another hash. It is bound to `key`, so that it fits
+/// no other message's group: not even an equal one.
+#[must_use]
+pub fn keyed_group_value(key: &[u8; 32], index: u64, group: &[u8]) -> Value {
+    debug_assert!(group.len() <= GROUP_BYTES);
+    Hasher::new_keyed(key).set_input_offset(index.wrapping_mul(GROUP_BYTES as u64)).update(group).finalize_non_root()
+}
+
 /// How many of `count` groups stand under the left child of their parent: the largest power of two below `count`.
 fn left_groups(count: usize) -> usize {
     count.saturating_sub(1).checked_ilog2().map_or(0, |bits| 1 << bits)
@@ -55,12 +72,11 @@ fn subtree(values: &[Value]) -> Value {
 }
 
 #[cfg(test)]
-#[expect(clippy::cast_possible_truncation, reason = "tests")]
 mod tests {
     use super::*;
 
     fn painted(bytes: usize) -> Vec<u8> {
-        (0..bytes).map(|i| (i % 251) as u8).collect()
+        (0..bytes).map(|i| (i % 251).to_le_bytes()[0]).collect()
     }
 
     #[test]
@@ -74,6 +90,31 @@ mod tests {
                 assert_eq!(root(&values), Some(*blake3::hash(&data).as_bytes()), "{bytes}");
             }
         }
+    }
+
+    #[test]
+    fn hashing_gives_the_digest_and_appends_the_values_of_several_groups() {
+        for bytes in [0, 1, GROUP_BYTES - 1, GROUP_BYTES, GROUP_BYTES + 1, 3 * GROUP_BYTES, 64 * GROUP_BYTES + 7] {
+            let data = painted(bytes);
+            let mut values = vec![[7; 32]];
+            assert_eq!(hash(&data, &mut values), *blake3::hash(&data).as_bytes(), "{bytes}");
+            let mut expected = vec![[7; 32]];
+            if bytes > GROUP_BYTES {
+                group_values(0, &data, &mut expected);
+            }
+            assert_eq!(values, expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_keyed_value_depends_on_key_place_and_every_byte() {
+        let group = painted(GROUP_BYTES);
+        let value = keyed_group_value(&[1; 32], 3, &group);
+        assert_ne!(value, keyed_group_value(&[2; 32], 3, &group));
+        assert_ne!(value, keyed_group_value(&[1; 32], 4, &group));
+        assert_ne!(value, group_value(3, &group));
+        assert_ne!(value, keyed_group_value(&[1; 32], 3, &group[1..]));
+        assert_eq!(value, keyed_group_value(&[1; 32], 3, &group.clone()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod ranges;
 mod slice;
 mod tree;
 
-pub use group::{GROUP_BYTES, Value, group_value, group_values, groups, root};
+pub use group::{GROUP_BYTES, Value, group_value, group_values, groups, hash, keyed_group_value, root};
 pub use node::Node;
 pub use ranges::Groups;
 pub use slice::{Mismatch, PAIR_BYTES, Pair, Part, SLICE_HEADER_BYTES, Slice, halves_of, parent_root, parent_value};

@@ -347,10 +347,15 @@ static GEAR: [u64; 256] = [
 pub(super) mod tests {
     use super::*;
 
+    /// The power of two that is nearest by ratio.
+    fn nearest_bits(avg: usize) -> usize {
+        (0..32).find(|bits| avg * avg < 1 << (2 * bits + 1)).unwrap()
+    }
+
     /// Cuts by hashing from MIN on for every length.
     pub fn oracle(mut data: &[u8], min: usize, avg: usize, max: usize) -> Vec<usize> {
         let mut lengths = Vec::new();
-        let bits = (avg as f64).log2().round() as usize;
+        let bits = nearest_bits(avg);
         while !data.is_empty() {
             let is_cut = |n: &usize| {
                 let hash =
@@ -368,7 +373,7 @@ pub(super) mod tests {
     #[test]
     fn masks_are_those_of_the_nearest_power_of_two() {
         for avg in (256..4_000_000).step_by(37) {
-            let bits = (avg as f64).log2().round() as usize;
+            let bits = nearest_bits(avg);
             assert_eq!(masks(avg), (MASKS[bits + 1], MASKS[bits - 1]), "{avg}");
         }
     }

@@ -234,7 +234,7 @@ fn mincdc_around(avg: u32) -> Chunker {
 
 /// Half to twice AVG, which has to be divisible by 4 for its half to be even.
 fn fastcdc_around(avg: u32) -> Result<Chunker, ChunkerError> {
-    if avg % 4 != 0 {
+    if !avg.is_multiple_of(4) {
         return Err(ChunkerError::FastCdcBounds);
     }
     Ok(Chunker::FastCdc { min: avg / 2, avg, max: avg * 2 })

@@ -76,7 +76,7 @@ mod tests {
                 let mut state = seed;
                 data.extend((0..bytes).map(|_| {
                     state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    if is_run { seed as u8 } else { (state >> 56) as u8 }
+                    if is_run { (seed & 0xff) as u8 } else { (state >> 56) as u8 }
                 }));
             }
             let whole = cuts(&chunker, &data, 0, data.len(), true);

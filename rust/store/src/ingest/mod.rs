@@ -16,6 +16,7 @@ mod work;
 pub use ignore::IgnoreRules;
 
 use crate::error::{Error, Result};
+use crate::group_list::GroupList;
 use crate::meta::{Pin, PinKind};
 use crate::operation::Operation;
 use crate::session::{PutCount, Session};
@@ -29,6 +30,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
@@ -140,6 +142,15 @@ impl Sink {
             return Ok(Self::HashOnly);
         }
         Ok(Self::Store { session: store.write()?, new_blocks: AtomicU64::new(0), new_bytes: AtomicU64::new(0) })
+    }
+
+    /// Keeps the values of blocks that are put next.
+    fn note_lists(&self, lists: Vec<Arc<GroupList>>) {
+        if let Self::Store { session, .. } = self
+            && !lists.is_empty()
+        {
+            session.note_lists(lists);
+        }
     }
 
     fn put_many(&self, blocks: &[(&Cid, &[u8])]) -> Result<()> {

@@ -7,9 +7,11 @@ use super::job::{DataJob, FileJob, Item, Job, LargeFile, Message, Queue, Segment
 use super::source::kept_metadata;
 use super::{AddOptions, EntryKind, Sink, blob, stream};
 use crate::error::{Error, Result};
+use crate::group_list::GroupList;
 use crate::operation::Operation;
 use crate::queue::Work;
 use shoal_core::Cid;
+use shoal_core::bao;
 use shoal_core::chunk::{Chunker, segment};
 use shoal_core::cid::codec;
 use shoal_core::hash::{self, Hash};
@@ -20,6 +22,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 /// Files up to this many bytes are read whole, several side by side, by one worker; larger ones are shared between all.
@@ -335,7 +338,14 @@ impl<'a> LeafHasher<'a> {
         // Constant bytes are cut into equal blocks in a row: comparing them is cheaper than hashing them.
         let runs: Vec<_> = blocks.chunk_by(|a, b| a == b).collect();
         let distinct: Vec<(u64, &[u8])> = runs.iter().filter_map(|run| run.first().copied()).collect();
-        let cids = cids(self.profile, &distinct);
+        let cids = match self.sink {
+            Sink::Store { .. } if self.profile.hash == Hash::Blake3 && self.profile.inline_bytes_max == 0 => {
+                let (cids, lists) = cids_and_lists(self.profile, &distinct);
+                self.sink.note_lists(lists);
+                cids
+            }
+            Sink::Store { .. } | Sink::HashOnly => cids(self.profile, &distinct),
+        };
         let new: Vec<(&Cid, &[u8])> = cids.iter().zip(&distinct).map(|(cid, &(_, block))| (cid, block)).collect();
         self.sink.put_many(&new)?;
         let cids = runs.iter().zip(&cids).flat_map(|(run, cid)| std::iter::repeat_n(cid, run.len()));
@@ -356,6 +366,21 @@ fn cids(profile: &Profile, blocks: &[(u64, &[u8])]) -> Vec<Cid> {
     let mut digests = vec![[0; 32]; blocks.len()];
     hash::digest_many(profile.hash, &inputs, &mut digests);
     blocks.iter().zip(&digests).map(|(&(codec, block), digest)| profile.cid_of_digest(codec, digest, block)).collect()
+}
+
+/// Names blocks by BLAKE3, and gives the values of their groups, which are made on the way.
+fn cids_and_lists(profile: &Profile, blocks: &[(u64, &[u8])]) -> (Vec<Cid>, Vec<Arc<GroupList>>) {
+    let mut lists = Vec::new();
+    let mut values = Vec::new();
+    let mut cid = |&(codec, block): &(u64, &[u8])| {
+        values.clear();
+        let digest = bao::hash(block, &mut values);
+        let cid = profile.cid_of_digest(codec, &digest, block);
+        lists.extend(GroupList::of_hashed(&cid, &values).map(Arc::new));
+        cid
+    };
+    let cids = blocks.iter().map(&mut cid).collect();
+    (cids, lists)
 }
 
 /// Puts finished inner nodes.

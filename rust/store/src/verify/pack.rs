@@ -104,7 +104,7 @@ pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: 
     let survey = std::thread::scope(|scope| {
         let close = queue.close_on_drop();
         for _ in 0..cores {
-            scope.spawn(|| hash_batches(&queue, &findings, operation));
+            scope.spawn(|| hash_batches(inner, &queue, &findings, operation));
         }
         let survey = stats.iter().try_for_each(|stat| {
             if missing.contains(&stat.pack) {
@@ -122,6 +122,7 @@ pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: 
     survey?;
     operation.check()?;
     report.is_merged_rebuilt = !check_merged(inner)?;
+    report.tree_files_rebuilt = inner.save_distrusted_trees();
     let mut findings = findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     // So that putting these blocks again heals them.
     inner.pending_mut().damaged.extend(findings.copies.iter().map(|copy| copy.found));
@@ -145,7 +146,7 @@ fn mark(store: &Store, copies: &[BadCopy]) {
     });
 }
 
-fn hash_batches(queue: &Queue<Batch, Undivided>, findings: &Mutex<Findings>, operation: &Operation) {
+fn hash_batches(inner: &Inner, queue: &Queue<Batch, Undivided>, findings: &Mutex<Findings>, operation: &Operation) {
     let _stop = OnPanic(queue);
     while let Some(Work::Job(batch)) = queue.next() {
         let _done = queue.done_on_drop();
@@ -168,6 +169,11 @@ fn hash_batches(queue: &Queue<Batch, Undivided>, findings: &Mutex<Findings>, ope
             let copy = key(&job.cid).map(|key| BadCopy { found: job.found, key });
             let damage = Damage { cid: Some(job.cid.clone()), pack: Some(job.found.pack), offset: job.found.place.offset(), reason };
             locked(findings).add(damage, copy);
+        }
+        for (at, (job, (cid, data))) in batch.jobs.iter().zip(&blocks).enumerate() {
+            if failures.binary_search(&at).is_err() {
+                inner.verify_list(cid, job.found, data);
+            }
         }
         operation.add_bytes(blocks.iter().map(|(_, data)| data.len() as u64).sum());
         operation.add_files(blocks.len() as u64);

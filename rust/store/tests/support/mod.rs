@@ -1,6 +1,12 @@
-//! What the store's tests share: painted blocks, and a disk that fails when told to.
+//! What the store's tests share: painted blocks, disks that fail or forget when told to, and what a store goes through meanwhile.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file uses a part of this")]
+
+pub mod dice;
+pub mod expected;
+pub mod failing_disk;
+pub mod power_disk;
+pub mod scenarios;
 
 use shoal_core::Cid;
 use shoal_core::hash::{Hash, cid_v1};
@@ -60,6 +66,35 @@ pub fn set_content(disk: &dyn Disk, path: &str, bytes: &[u8]) {
     let file = disk.open(Path::new(path), true).unwrap();
     file.set_len(0).unwrap();
     shoal_store::disk::write_all_at(&*file, &mut [IoSlice::new(bytes)], 0).unwrap();
+}
+
+pub type Blocks = BTreeMap<Cid, Vec<u8>>;
+
+pub fn put_all(store: &Store, numbers: std::ops::Range<u64>, bytes: usize) -> Blocks {
+    let blocks: Blocks = numbers.map(|n| painted(n, bytes)).collect();
+    let session = store.write().unwrap();
+    for (cid, data) in &blocks {
+        session.put(cid, data).unwrap();
+    }
+    session.commit().unwrap();
+    blocks
+}
+
+pub fn check_all(store: &Store, blocks: &Blocks) {
+    for (cid, data) in blocks {
+        assert_eq!(&*store.block(cid).unwrap(), data.as_slice());
+    }
+}
+
+/// A store of a sealed pack and an open one, with two commits in each: the disk, and what was committed first and last.
+pub fn small_store() -> (MemoryDisk, Blocks, Blocks) {
+    let disk = memory();
+    let store = open(&disk, &options(3000));
+    let mut first = put_all(&store, 0..5, 400);
+    first.extend(put_all(&store, 5..10, 400));
+    let last = put_all(&store, 10..12, 400);
+    assert_eq!(store.packs().unwrap().len(), 2);
+    (disk, first, last)
 }
 
 /// What goes wrong.
@@ -246,148 +281,6 @@ impl DiskFile for FaultyFile {
                 Err(io::Error::from_raw_os_error(code))
             }
         }
-    }
-    fn map(&self, bytes: u64) -> io::Result<Map> {
-        self.below.map(bytes)
-    }
-}
-
-/// A disk in memory that remembers what a power cut would leave: of each file what was last synced, of each folder the names it
-/// had when it was last synced.
-#[derive(Clone)]
-pub struct PowerDisk {
-    now: MemoryDisk,
-    kept: Arc<Mutex<Kept>>,
-}
-
-#[derive(Default)]
-struct Kept {
-    /// Every file there ever was, by inode: names may lose it, and a cut may bring an old name back.
-    files: BTreeMap<u64, Arc<dyn DiskFile>>,
-    names: BTreeMap<PathBuf, u64>,
-    contents: BTreeMap<u64, Vec<u8>>,
-    folders: Vec<PathBuf>,
-}
-
-struct PowerFile {
-    below: Arc<dyn DiskFile>,
-    kept: Arc<Mutex<Kept>>,
-}
-
-impl PowerDisk {
-    pub fn new() -> Self {
-        Self { now: memory(), kept: Arc::default() }
-    }
-
-    fn file(&self, below: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        self.kept.lock().unwrap().files.insert(below.identity().unwrap().inode, Arc::clone(&below));
-        Arc::new(PowerFile { below, kept: Arc::clone(&self.kept) })
-    }
-
-    /// A disk as a power cut might leave it. What was synced is there. Of the rest, each name and each 512-byte sector may or
-    /// may not have reached the disk: the seed decides; seed 0 loses all of it.
-    pub fn after_power_cut(&self, seed: u64) -> MemoryDisk {
-        let disk = memory();
-        let kept = self.kept.lock().unwrap();
-        let luck = |parts: &[&[u8]]| {
-            let hash = blake3::hash(&[&seed.to_le_bytes()[..], &parts.concat()].concat());
-            seed > 0 && hash.as_bytes()[0] < [0, 30, 128, 220][(seed % 4) as usize]
-        };
-        for folder in &kept.folders {
-            disk.create_dir(folder).unwrap();
-        }
-        let mut names = kept.names.clone();
-        for folder in &kept.folders {
-            for name in self.now.list(folder).unwrap_or_default() {
-                let path = folder.join(name);
-                let Ok(file) = self.now.open(&path, false) else { continue };
-                let inode = file.identity().unwrap().inode;
-                if names.get(&path) != Some(&inode) && luck(&[b"name", path.to_str().unwrap().as_bytes()]) {
-                    names.insert(path, inode);
-                }
-            }
-            let gone = |path: &PathBuf| path.parent() == Some(folder) && self.now.identity(path).is_err();
-            names.retain(|path, _| !gone(path) || !luck(&[b"gone", path.to_str().unwrap().as_bytes()]));
-        }
-        for (path, inode) in names {
-            let mut bytes = kept.contents.get(&inode).cloned().unwrap_or_default();
-            let all = kept.files.get(&inode).map_or_else(Vec::new, |file| shoal_store::disk::read_to_end(&**file, 0).unwrap());
-            if luck(&[b"length", &inode.to_le_bytes()]) {
-                bytes.resize(all.len(), 0);
-            }
-            for (at, sector) in bytes.chunks_mut(512).enumerate() {
-                let from = all.get(at * 512..(at * 512 + sector.len()).min(all.len())).unwrap_or_default();
-                if luck(&[b"sector", &inode.to_le_bytes(), &at.to_le_bytes()]) {
-                    sector[..from.len()].copy_from_slice(from);
-                }
-            }
-            let file = disk.create(&path).unwrap();
-            shoal_store::disk::write_all_at(&*file, &mut [IoSlice::new(&bytes)], 0).unwrap();
-        }
-        disk
-    }
-}
-
-impl Disk for PowerDisk {
-    fn open(&self, path: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(self.now.open(path, writable)?))
-    }
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.file(self.now.create(path)?))
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.now.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.now.remove(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        self.now.list(path)
-    }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        // Folders are made once, with the store; that they last is tested by hand.
-        self.kept.lock().unwrap().folders.push(path.to_owned());
-        self.now.create_dir(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.now.sync_dir(path)?;
-        let mut kept = self.kept.lock().unwrap();
-        kept.names.retain(|name, _| name.parent() != Some(path));
-        for name in self.now.list(path)? {
-            if let Ok(file) = self.now.open(&path.join(&name), false) {
-                kept.names.insert(path.join(name), file.identity()?.inode);
-            }
-        }
-        Ok(())
-    }
-    fn identity(&self, path: &Path) -> io::Result<Identity> {
-        self.now.identity(path)
-    }
-    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.now.link(from, to)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Lock> {
-        self.now.lock(path)
-    }
-}
-
-impl DiskFile for PowerFile {
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.below.read_at(buffer, offset)
-    }
-    fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        self.below.write_vectored_at(buffers, offset)
-    }
-    fn identity(&self) -> io::Result<Identity> {
-        self.below.identity()
-    }
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.below.set_len(bytes)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        let bytes = shoal_store::disk::read_to_end(&*self.below, 0)?;
-        self.kept.lock().unwrap().contents.insert(self.below.identity()?.inode, bytes);
-        Ok(())
     }
     fn map(&self, bytes: u64) -> io::Result<Map> {
         self.below.map(bytes)
