@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from typing import TYPE_CHECKING, BinaryIO
 
 from shoal.content import open_source
@@ -109,7 +108,9 @@ def _write(out: PathLike | int | BinaryIO, export: Callable[[int], int]) -> int:
     descriptor = descriptor_of(out)
     if descriptor is not None:
         return export(descriptor)
-    # A file without a descriptor takes it from a temporary one.
+    # A file without a descriptor takes it from a temporary one. Imported here, since it costs more than all of Shoal.
+    import tempfile
+
     with tempfile.TemporaryFile() as spool:
         written = export(spool.fileno())
         spool.seek(0)

@@ -50,7 +50,10 @@ STAT = {
     "dead_bytes": INTEGER,
     "pins": INTEGER,
     "version": INTEGER,
+    "blobs": INTEGER,
+    "blob_bytes": INTEGER,
 }
+PRESENCE = {"cid": TEXT, "bytes": INTEGER, "present_bytes": INTEGER, "whole": BOOLEAN, "ranges": LIST}
 COLLECTED = {
     "blocks": INTEGER,
     "bytes": INTEGER,
@@ -88,6 +91,9 @@ SCHEMAS = [
     (["block", "get", "ROOT"], {"cid": TEXT, "bytes": INTEGER, "base64": TEXT}),
     (["block", "stat", "ROOT"], {"cid": TEXT, "bytes": INTEGER}),
     (["block", "rm", "LOOSE"], {"cid": TEXT, "removed": BOOLEAN}),
+    (["blob", "present", "LOOSE"], PRESENCE),
+    (["blob", "export", "LOOSE", "-o", "out.slice"], {"path": TEXT, "bytes": INTEGER}),
+    (["blob", "discard", "--force", "LOOSE"], {"cid": TEXT, "discarded": BOOLEAN}),
     (["dag", "put", "record.json"], {"cid": TEXT}),
     (["dag", "get", "OBJECT"], {"title": TEXT, "year": INTEGER}),
     (["dag", "resolve", "ROOT/sea.txt"], {"cid": TEXT, "remainder": TEXT}),

@@ -121,7 +121,7 @@ def _mode(_: click.Context, parameter: click.Parameter, value: str | None) -> in
         "shoal add photos                                    # a directory, with everything below it",
         "shoal add -Q --profile unixfs-v1-2025 notes.txt     # only the CID, the same as from ipfs",
         "echo hello | shoal add --stdin-name greeting.txt    # from a pipe",
-        "shoal add --layout blob model.safetensors           # one CID for the whole file",
+        "shoal add --layout blob photos/sea.txt              # one CID for the whole file, whatever its size",
     ],
 )
 @click.argument("paths", nargs=-1, type=click.Path(), metavar="[PATH]...")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoal import CID
 from shoal.cli.command import Family
 from shoal.cli.output import cid_record, human_bytes
 from shoal.cli.session import Session, pass_session
@@ -54,9 +55,9 @@ def blob() -> None:
 @blob.command(
     "export",
     examples=[
-        'shoal blob export "$(shoal add -Q --layout blob model.bin)" > model.slice',
-        'shoal blob export --range 0+4096 "$(shoal add -Q --layout blob model.bin)" -o head.slice',
-        'shoal blob export --outboard "$(shoal add -Q --layout blob model.bin)" -o model.obao4',
+        'shoal blob export "$(shoal add -Q --layout blob photos/sea.txt)" > sea.slice',
+        'shoal blob export --range 0+4096 "$(shoal add -Q --layout blob photos/sea.txt)" -o sea.slice',
+        'shoal blob export --outboard "$(shoal add -Q --layout blob photos/sea.txt)" -o sea.obao4',
     ],
 )
 @click.argument("cid")
@@ -79,14 +80,14 @@ def export(session: Session, cid: str, target: str, ranges: list[tuple[int, int]
         out = sys.stdout.buffer.fileno()
     written = api.export_outboard(cid, out) if outboard else api.export_slice(cid, out, ranges)
     if target != "-":
-        session.output.result({"bytes": written, "output": target}, f"wrote {human_bytes(written)}")
+        session.output.result({"path": target, "bytes": written}, f"wrote {human_bytes(written)}")
 
 
 @blob.command(
     "import",
     examples=[
-        'shoal blob export "$(shoal add -Q --layout blob model.bin)" -o model.slice',
-        'shoal --store other blob import "$(shoal add -nQ --layout blob model.bin)" model.slice',
+        'cid=$(shoal add -Q --layout blob photos/sea.txt); shoal blob export "$cid" | shoal --store other blob import "$cid"',
+        'cid=$(shoal add -Q --layout blob notes.txt); shoal blob export "$cid" | shoal blob import --no-pin "$cid" -',
     ],
 )
 @click.argument("cid")
@@ -104,7 +105,13 @@ def import_(session: Session, cid: str, path: str, ranges: list[tuple[int, int]]
     _print(session, cid, store.blob.import_slice(cid, source, ranges, pin=pin))
 
 
-@blob.command("present", examples=['shoal blob present "$(shoal add -Q --layout blob model.bin)"'])
+@blob.command(
+    "present",
+    examples=[
+        'shoal blob present "$(shoal add -Q --layout blob photos/sea.txt)"',
+        'shoal blob present --json "$(shoal add -Q --layout blob photos/sea.txt)"',
+    ],
+)
 @click.argument("cid")
 @pass_session
 def present(session: Session, cid: str) -> None:
@@ -116,20 +123,26 @@ def present(session: Session, cid: str) -> None:
     _print(session, cid, found)
 
 
-@blob.command("discard", examples=['shoal blob discard "$(shoal add -nQ --layout blob model.bin)" || true'])
+@blob.command(
+    "discard",
+    examples=[
+        'shoal blob discard --force "$(shoal add -nQ --layout blob photos/sea.txt)"     # no matter whether it is there',
+        'shoal blob discard --force --json "$(shoal add -nQ --layout blob photos/sea.txt)"',
+    ],
+)
 @click.argument("cid")
+@click.option("-f", "--force", is_flag=True, help="Do not mind when no part of it is here.")
 @pass_session
-def discard(session: Session, cid: str) -> None:
+def discard(session: Session, cid: str, force: bool) -> None:
     """Remove what is here of a blob that is not whole."""
-    if not session.store(read_only=False).blob.discard(cid):
+    was_here = session.store(read_only=False).blob.discard(cid)
+    if not was_here and not force:
         message = f"no part of it is here: {cid}: whole blobs go with 'shoal block rm'"
         raise NotFound(message)
-    session.output.result({"cid": cid, "discarded": True}, f"discarded {cid}")
+    session.output.result(cid_record(CID(cid), discarded=was_here), *([f"discarded {cid}"] if was_here else []))
 
 
 def _print(session: Session, cid: str, found: Presence) -> None:
-    from shoal import CID
-
     record = cid_record(CID(cid), bytes=found.bytes, present_bytes=found.present_bytes, whole=found.whole)
     lines = [f"{found.present_bytes} of {found.bytes} bytes are here"]
     lines += [f"{offset}+{length}" for offset, length in found.ranges] if not found.whole else []
