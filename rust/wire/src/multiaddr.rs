@@ -410,10 +410,10 @@ mod tests {
                 bytes.extend_from_slice(&value);
             }
             bytes.truncate(cut % 100);
-            if let Ok(address) = Multiaddr::from_bytes(&bytes) {
-                if address.parts().all(|part| part.protocol.form != Form::Path) {
-                    prop_assert_eq!(address.to_string().parse(), Ok(address));
-                }
+            if let Ok(address) = Multiaddr::from_bytes(&bytes)
+                && address.parts().all(|part| part.protocol.form != Form::Path)
+            {
+                prop_assert_eq!(address.to_string().parse(), Ok(address));
             }
         }
 
