@@ -8,12 +8,15 @@
 
 pub mod delimited;
 mod der;
+pub mod identify;
 pub mod key;
 pub mod limits;
 pub mod multiaddr;
 pub mod multistream;
 pub mod peer_id;
+pub mod ping;
 pub mod protobuf;
+pub mod yamux;
 
 pub use key::{PublicKey, SecretKey};
 pub use multiaddr::Multiaddr;
