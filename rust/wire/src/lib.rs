@@ -6,6 +6,7 @@
 //! Everything that comes from a peer is bounded by [`limits`] before it is used, and nothing that a peer sends can panic.
 #![forbid(unsafe_code)]
 
+pub mod bitswap;
 pub mod delimited;
 mod der;
 pub mod identify;
