@@ -6,14 +6,18 @@
 //! Everything that comes from a peer is bounded by [`limits`] before it is used, and nothing that a peer sends can panic.
 #![forbid(unsafe_code)]
 
+pub mod bitswap;
 pub mod delimited;
 mod der;
+pub mod identify;
 pub mod key;
 pub mod limits;
 pub mod multiaddr;
 pub mod multistream;
 pub mod peer_id;
+pub mod ping;
 pub mod protobuf;
+pub mod yamux;
 
 pub use key::{PublicKey, SecretKey};
 pub use multiaddr::Multiaddr;

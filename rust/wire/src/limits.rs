@@ -18,3 +18,54 @@ pub const MULTIADDR_PARTS_MAX: usize = 32;
 pub const MULTISTREAM_LINE_BYTES_MAX: usize = 1024;
 /// Most proposals a listener answers before it gives up. Kubo proposes four versions of bitswap at most.
 pub const PROPOSALS_MAX: usize = 32;
+
+/// Window that both sides of a yamux stream begin with, by its specification. Credit given at the opening is added to it.
+pub const WINDOW_BYTES_FIRST: u32 = 256 * 1024;
+/// Largest window a stream grows to. go-yamux: the same.
+pub const WINDOW_BYTES_MAX: u32 = 16 * 1024 * 1024;
+/// How much the windows of one connection may grow beyond their first size, all together. rust-yamux allows 1 GiB.
+pub const WINDOW_GROWTH_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// Received and not read yet, of all streams of a connection: from here on the peer is not read. One full window.
+pub const UNREAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Written and not sent yet, of one stream; `write` takes no more. As much as one read of a socket brings.
+pub const UNSENT_BYTES_MAX: usize = 256 * 1024;
+/// Longest data frame we send. go and js send as much; it keeps a stream from holding up the others for long.
+pub const DATA_FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Streams a peer may have open. Kubo's bitswap opens one for each answer; Helia allows 1,024, rust-yamux 512.
+pub const INBOUND_STREAMS_MAX: usize = 1024;
+/// Streams we have open that the peer has not acknowledged: the backlog of all implementations.
+pub const UNACKNOWLEDGED_STREAMS_MAX: usize = 256;
+/// Control frames that wait to be sent; a peer that makes more of them than it reads is cut off.
+pub const CONTROL_FRAMES_MAX: usize = 16 * 1024;
+/// Pongs that wait to be sent. Peers ping once in some seconds.
+pub const PONGS_MAX: usize = 64;
+/// Streams that a peer may open and reset again within [`CHURN_SECONDS`] (the "rapid reset" of HTTP/2, CVE-2023-44487).
+pub const CHURN_MAX: usize = 4096;
+/// See [`CHURN_MAX`].
+pub const CHURN_SECONDS: u64 = 10;
+/// How often we ping. go-yamux: the same.
+pub const PING_SECONDS: u64 = 30;
+/// A peer that sends nothing at all for so long after a ping is gone. go-yamux gives a write as long.
+pub const PONG_SECONDS: u64 = 10;
+
+/// Longest message of identify that is read. go-libp2p: 8 KiB.
+pub const IDENTIFY_BYTES_MAX: usize = 8 * 1024;
+/// Longest message of identify to send: rust-libp2p reads no more.
+pub const IDENTIFY_SEND_BYTES_MAX: usize = 4 * 1024;
+/// Most messages that one stream of identify is made of. go-libp2p: the same.
+pub const IDENTIFY_MESSAGES_MAX: usize = 10;
+/// Most listen addresses kept of one peer; floods of them filled go-libp2p's peerstore.
+pub const IDENTIFY_ADDRESSES_MAX: usize = 128;
+/// Most protocols kept of one peer. go-libp2p: 1,024; Kubo speaks some twenty.
+pub const PROTOCOLS_MAX: usize = 256;
+/// Longest protocol id kept: what a line of multistream-select holds.
+pub const PROTOCOL_BYTES_MAX: usize = MULTISTREAM_LINE_BYTES_MAX - 1;
+/// Longest name of a program or network that is kept.
+pub const AGENT_BYTES_MAX: usize = 256;
+
+/// Longest message of bitswap. Kubo and Helia: the same.
+pub const BITSWAP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most entries, and most presences, that are read of one message. Kubo serves 1,024 wants of a peer; its client asks for more.
+pub const BITSWAP_ENTRIES_MAX: usize = 8 * 1024;
+/// Most blocks that are read of one message: as many of 512 bytes fill it.
+pub const BITSWAP_BLOCKS_MAX: usize = 8 * 1024;

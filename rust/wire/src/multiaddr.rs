@@ -8,7 +8,8 @@ use crate::limits::{MULTIADDR_BYTES_MAX, MULTIADDR_PARTS_MAX};
 use crate::peer_id::PeerId;
 use shoal_core::varint;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+// The types of addresses; sockets are in `std` only.
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// How a protocol's value is written.
