@@ -54,6 +54,8 @@ RUST_MAY_USE = {
     "shoal-core": set(),
     "shoal-store": {"shoal-core"},
     "shoal-bindings": {"shoal-core", "shoal-store"},
+    # A workspace of its own; its checks are included by the tests of both.
+    "shoal-fuzz": {"shoal-core", "shoal-store"},
 }
 KNOWS_PYTHON = {"shoal-bindings"}
 IMPURE_RUST = re.compile(
