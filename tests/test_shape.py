@@ -53,6 +53,7 @@ LOADED_LATER = {"node", "operation", "stream", "cli", "config"}
 RUST_MAY_USE = {
     "shoal-core": set(),
     "shoal-store": {"shoal-core"},
+    "shoal-wire": {"shoal-core"},
     "shoal-bindings": {"shoal-core", "shoal-store"},
     # A workspace of its own; its checks are included by the tests of both.
     "shoal-fuzz": {"shoal-core", "shoal-store"},
@@ -230,20 +231,25 @@ def is_test_file(path: Path) -> bool:
     )
 
 
-def core_is_pure(root: Path) -> Iterator[str]:
-    source = root / "rust" / "core" / "src"
+def core_and_wire_are_pure(root: Path) -> Iterator[str]:
+    yield from crate_is_pure(root, "core", "#![deny(unsafe_code)]", UNSAFE_IN_CORE)
+    yield from crate_is_pure(root, "wire", "#![forbid(unsafe_code)]", {})
+
+
+def crate_is_pure(root: Path, crate: str, wall: str, unsafe_in: dict[str, str]) -> Iterator[str]:
+    source = root / "rust" / crate / "src"
     for path in files(root):
         if path.suffix != ".rs" or not path.is_relative_to(source) or is_test_file(path.relative_to(root)):
             continue
-        is_safe = path.relative_to(source).as_posix() not in UNSAFE_IN_CORE
+        is_safe = path.relative_to(source).as_posix() not in unsafe_in
         for number, line in enumerate(without_tests(path.read_text(encoding="utf-8")).splitlines(), 1):
             if found := IMPURE_RUST.search(line):
-                yield f"{path.relative_to(root)}:{number}: core is pure, but uses {found[0]}"
+                yield f"{path.relative_to(root)}:{number}: {crate} is pure, but uses {found[0]}"
             if is_safe and re.search(r"\b(allow|expect)\(unsafe_code\b", line):
-                yield f"{path.relative_to(root)}:{number}: core is without unsafe code but in {sorted(UNSAFE_IN_CORE)}"
+                yield f"{path.relative_to(root)}:{number}: {crate} is without unsafe code but in {sorted(unsafe_in)}"
     library = source / "lib.rs"
-    if library.is_file() and "#![deny(unsafe_code)]" not in library.read_text(encoding="utf-8"):
-        yield "rust/core/src/lib.rs does not deny unsafe code"
+    if library.is_file() and wall not in library.read_text(encoding="utf-8"):
+        yield f"rust/{crate}/src/lib.rs does not say {wall}"
 
 
 def core_decoders_have_tests(root: Path) -> Iterator[str]:
@@ -357,7 +363,7 @@ RULES: list[Callable[[Path], Iterator[str]]] = [
     python_imports_follow_the_table,
     import_shoal_loads_nothing_slow,
     crates_depend_as_the_table_says,
-    core_is_pure,
+    core_and_wire_are_pure,
     core_decoders_have_tests,
     names_say_something,
     nothing_is_left_unfinished,
@@ -404,10 +410,12 @@ BROKEN: list[tuple[Callable[[Path], Iterator[str]], dict[str, str]]] = [
     ),
     (crates_depend_as_the_table_says, {"rust/core/Cargo.toml": '[package]\nname = "shoal-core"'}),
     (crates_depend_as_the_table_says, {"rust/wire/Cargo.toml": '[package]\nname = "shoal-wire"'}),
-    (core_is_pure, {"rust/core/src/cid.rs": "use std::fs::File;"}),
-    (core_is_pure, {"rust/core/src/car/v1.rs": "let t = Instant::now();"}),
-    (core_is_pure, {"rust/core/src/lib.rs": "pub mod cid;"}),
-    (core_is_pure, {"rust/core/src/cid.rs": '#[expect(unsafe_code, reason = "fast")]'}),
+    (core_and_wire_are_pure, {"rust/core/src/cid.rs": "use std::fs::File;"}),
+    (core_and_wire_are_pure, {"rust/core/src/car/v1.rs": "let t = Instant::now();"}),
+    (core_and_wire_are_pure, {"rust/core/src/lib.rs": "pub mod cid;"}),
+    (core_and_wire_are_pure, {"rust/core/src/cid.rs": '#[expect(unsafe_code, reason = "fast")]'}),
+    (core_and_wire_are_pure, {"rust/wire/src/yamux/session.rs": "let t = Instant::now();"}),
+    (core_and_wire_are_pure, {"rust/wire/src/lib.rs": "#![deny(unsafe_code)]"}),
     (core_decoders_have_tests, {"rust/core/src/dag/pb.rs": "pub fn decode(data: &[u8]) {}"}),
     (names_say_something, {"python/shoal/utils.py": ""}),
     (names_say_something, {"rust/core/src/common/hash.rs": ""}),

@@ -149,3 +149,10 @@ async def test_a_node_has_the_same_verbs(node: shoal.Node, tmp_path: Path, data:
         await second.blob.import_outboard(cid, SIZE, tmp_path / "outboard")
         assert (await second.blob.import_data(cid, data[GROUP:], offset=GROUP)).whole
         assert not await second.blob.discard(cid)
+
+
+def test_many_ranges_of_a_blob_come_with_one_call(store: shoal.Store, data: bytes) -> None:
+    with store.open(store.add(data, profile=BLOB).cid) as file:
+        places = [0, 1, GROUP - 1, 4 * 1024 * 1024 - 2, SIZE - 3, SIZE, SIZE + 9, GROUP]
+        found = file.read_ranges([(place, 4096) for place in places])
+        assert found == [data[place : place + 4096] for place in places]

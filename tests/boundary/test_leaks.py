@@ -96,7 +96,7 @@ async def test_calls_cancelled_anywhere_leave_nothing_behind(
             await call()
         gc.collect()
         before = (open_files(), threading.active_count(), process.num_fds())
-        for n in range(CANCELLATIONS // 2):
+        for n in range(CANCELLATIONS // 2):  # noqa: B007 (the verbs use it)
             with anyio.move_on_after(dice.choice([0, 0.0001, 0.0005, 0.002, 0.01, 0.05])) as scope:
                 await call()
             cancelled += scope.cancelled_caught
@@ -108,13 +108,17 @@ async def test_calls_cancelled_anywhere_leave_nothing_behind(
         assert process.num_fds() <= before[2] + 2
         assert threading.active_count() <= before[1] + 8
         # The lock is free for another process, at once.
-        other = [sys.executable, "-c", "import sys, shoal; shoal.Store(sys.argv[1], lock_wait=0).add(b'mine')", str(path)]
+        other = [
+            sys.executable,
+            "-c",
+            "import sys, shoal; shoal.Store(sys.argv[1], lock_wait=0).add(b'mine')",
+            str(path),
+        ]
         done = subprocess.run(other, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert await node.read(kept.cid) == b"kept" * 50_000
         assert (await node.verify()).ok
-        temporary = [name for name in path.rglob("*.new")]
-        assert temporary == []
+        assert list(path.rglob("*.new")) == []
     assert not list(tmp_path.glob(".*")), "a half-written target was left"
     assert cancelled > CANCELLATIONS // 20
     closing_note(f"{anyio_backend}: {cancelled} calls cancelled, {finished} finished first, nothing left; seed {SEED}")

@@ -21,7 +21,9 @@ def added(request, store, painted):
 def some_ranges(size):
     """Around the boundaries of groups and blocks, behind the end, empty, twice, from behind, and large."""
     boundaries = [0, GROUP, 5 * GROUP, MIB // 4, MIB, 3 * MIB, size]
-    small = [(at + step, length) for at in boundaries for step in (-1, 0, 1) for length in (0, 1, 2, GROUP) if at + step >= 0]
+    small = [
+        (at + step, length) for at in boundaries for step in (-1, 0, 1) for length in (0, 1, 2, GROUP) if at + step >= 0
+    ]
     return [*reversed(small), (7, 300_000), (0, size), (5, 4 * MIB), (size - 3, 1 << 62), (size + 9, 4), (0, 4), (0, 4)]
 
 

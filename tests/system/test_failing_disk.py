@@ -110,7 +110,9 @@ def test_the_command_line_says_in_one_line_that_the_disk_failed(strace: str, sho
     shoal("add", "--quiet", "file")
     (shoal.folder / "other").write_bytes(content(2))
     for when in (1, 2):
-        run = shoal.script(f"exec strace -f -qq -o /dev/null -e inject=fdatasync:error={error}:when={when} shoal add -Q other")
+        run = shoal.script(
+            f"exec strace -f -qq -o /dev/null -e inject=fdatasync:error={error}:when={when} shoal add -Q other"
+        )
         assert run.code != 0
         assert "Traceback" not in run.errors
         assert run.out == ""
@@ -124,7 +126,11 @@ def small_disk(tmp_path: Path, missing_counterpart: Callable[[str, str], None]) 
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = shutil.which("mount")
-    done = subprocess.run([mount or "mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True) if mount else None
+    done = (
+        subprocess.run([mount or "mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True)
+        if mount
+        else None
+    )
     if done is None or done.returncode:
         missing_counterpart("a small disk", "run as root, where a tmpfs may be mounted")
     try:

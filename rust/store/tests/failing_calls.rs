@@ -61,7 +61,7 @@ fn fail(scenario: &'static Scenario, n: usize, failure: Failure) -> bool {
     // What a process that starts now finds, if this one has died.
     let after = below.copied();
     let open = || Store::open(Arc::new(after.clone()), Path::new(scenario.path), (scenario.options)());
-    expected.check_all(&open, has_journal, n % 8 == 0).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+    expected.check_all(&open, has_journal, n.is_multiple_of(8)).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
     // And if it lives, and tries the same again.
     match world.open() {
         Ok(store) => {

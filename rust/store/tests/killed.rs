@@ -2,7 +2,7 @@
 //!
 //! The other process is this test binary. It says what it has begun and what was acknowledged; the parent keeps the list and
 //! kills it after a number of lines that follows from the seed. 200 kills; `SHOAL_KILLS=10000` for a long run.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod support;
 

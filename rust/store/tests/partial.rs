@@ -24,7 +24,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use support::{PowerDisk, memory, open, options};
+use support::power_disk::PowerDisk;
+use support::{memory, open, options};
 
 const GROUP: usize = 16 * 1024;
 const MIB: usize = 1024 * 1024;

@@ -6,7 +6,7 @@
 //!
 //! `SHOAL_CRASH_STATES=1000000` visits so many states instead of some 150,000; `SHOAL_CRASH_SEED=n` others. A state that fails is
 //! named; `SHOAL_CRASH_REPLAY=name` checks it alone and leaves its files in a folder.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "tests")]
 
 mod support;
 
@@ -60,12 +60,11 @@ impl Search {
         }
         let disk = state.disk();
         if self.replay.is_some() {
-            let folder = std::env::temp_dir().join("shoal-after-power-cut");
-            let _ = std::fs::remove_dir_all(&folder);
+            let folder = tempfile::Builder::new().prefix("shoal-after-power-cut").tempdir().unwrap().keep();
             state.save(&folder);
             println!("{name}: its files are in {}", folder.display());
         }
-        let is_thorough = digest.as_bytes()[0] % 8 == 0 || self.replay.is_some();
+        let is_thorough = digest.as_bytes()[0].is_multiple_of(8) || self.replay.is_some();
         if let Err(wrong) = expected.check_all(&|| open(scenario, &disk), !(scenario.options)().rebuild_meta, is_thorough) {
             panic!("{wrong}\n  SHOAL_CRASH_SEED={} SHOAL_CRASH_REPLAY='{name}' says more", self.seed);
         }

@@ -257,7 +257,8 @@ fn the_lists_of_added_blocks_are_written_for_the_open_pack_too_and_go_on_growing
         // The number of values stands in the header.
         values.push(u64::from_le_bytes(content(&disk, TREE)[16..24].try_into().unwrap()));
     }
-    let once = (17 * 1024 * 1024 / LEAF * 6 + 4) as u64;
+    let bytes = 17 * 1024 * 1024;
+    let once = (bytes / LEAF * 6 + (bytes % LEAF).div_ceil(GROUP)) as u64;
     assert_eq!(values, [once, 2 * once, 3 * once]);
     assert!(verify(&open(&disk, &options(1 << 30)), &Operation::new()).unwrap().tree_files_rebuilt.is_empty());
 }

@@ -28,9 +28,11 @@ pub fn whole(root: u64) -> Vec<u64> {
     children(root).chain([root]).collect()
 }
 
+type Block = Arc<(Cid, Vec<u8>)>;
+
 /// A block by its number: leaves have 60 to 860 bytes, so that some lie in one sector and some in two or three.
-pub fn block(n: u64) -> Arc<(Cid, Vec<u8>)> {
-    static MADE: OnceLock<Mutex<BTreeMap<u64, Arc<(Cid, Vec<u8>)>>>> = OnceLock::new();
+pub fn block(n: u64) -> Block {
+    static MADE: OnceLock<Mutex<BTreeMap<u64, Block>>> = OnceLock::new();
     let made = MADE.get_or_init(Mutex::default);
     if let Some(block) = made.lock().unwrap().get(&n) {
         return Arc::clone(block);
@@ -43,7 +45,7 @@ pub fn block(n: u64) -> Arc<(Cid, Vec<u8>)> {
             leaves.iter().map(|leaf| pb::Link { cid: leaf.0.clone(), name: Some(b""), dag_bytes: Some(0) }).collect();
         let mut data = Vec::new();
         pb::encode(&links, Some(&n.to_le_bytes()), false, &mut data);
-        (cid_v1(if n % 2 == 0 { Hash::Blake3 } else { Hash::Sha256 }, codec::DAG_PB, &data).unwrap(), data)
+        (cid_v1(if n.is_multiple_of(2) { Hash::Blake3 } else { Hash::Sha256 }, codec::DAG_PB, &data).unwrap(), data)
     };
     Arc::clone(made.lock().unwrap().entry(n).or_insert_with(|| Arc::new(block)))
 }
