@@ -55,6 +55,8 @@ RUST_MAY_USE = {
     "shoal-store": {"shoal-core"},
     "shoal-wire": {"shoal-core"},
     "shoal-bindings": {"shoal-core", "shoal-store"},
+    # A workspace of its own; its checks are included by the tests of both.
+    "shoal-fuzz": {"shoal-core", "shoal-store"},
 }
 KNOWS_PYTHON = {"shoal-bindings"}
 IMPURE_RUST = re.compile(

@@ -103,7 +103,10 @@ fn codec_laws(codec: u64, input: &[u8]) {
         assert!(depth(value) <= DECODE_DEPTH_MAX);
         // A lenient reader takes maps that the strict form has no room for.
         if let Ok(block) = dag::encode(codec, value) {
-            assert_eq!(dag::decode(codec, &block).as_ref(), Ok(value));
+            let again = dag::decode(codec, &block).unwrap();
+            // dag-pb's encoder sorts links by name, as its specification asks: the value read may have had them in any order.
+            assert!(again == *value || codec == codec::DAG_PB);
+            assert_eq!(dag::encode(codec, &again).unwrap(), block);
         }
     }
     let mut links = Vec::new();
@@ -130,14 +133,17 @@ pub fn dag_json(input: &[u8]) {
     codec_laws(codec::DAG_JSON, input);
 }
 
-/// dag-pb: as all codecs; and a node is written again byte for byte.
+/// dag-pb: as all codecs; and a node is written again with its links sorted by name, and nothing else changed.
 pub fn dag_pb(input: &[u8]) {
     codec_laws(codec::DAG_PB, input);
     let Ok(node) = bounded(TIMES_OF_VALUES, input, || pb::decode(input)) else { return };
     let mut again = Vec::new();
     let is_data_first = input.first() == Some(&0x0a) && !node.links.is_empty();
     pb::encode(&node.links, node.data, is_data_first, &mut again);
-    assert_eq!(pb::decode(&again).unwrap(), node);
+    let mut sorted = node.links.clone();
+    sorted.sort_by_key(|link| link.name.unwrap_or_default());
+    let written = pb::decode(&again).unwrap();
+    assert_eq!((written.links, written.data), (sorted, node.data));
 }
 
 /// Slots of a shard lie in it, each once and in order; a file's parts add up.
@@ -218,7 +224,7 @@ fn events(pieces: impl Iterator<Item = impl AsRef<[u8]>>, zero_padding: bool) ->
     (events, reader.finish())
 }
 
-/// An archive has the same events however its bytes are split. Input: a byte that says how, then the archive.
+/// An archive has the same events, and is whole or not, however its bytes are split. Input: a byte that says how, then the archive.
 pub fn car(input: &[u8]) {
     let Some((&first, archive)) = input.split_first() else { return };
     let zero_padding = first & 0x80 != 0;
@@ -227,7 +233,8 @@ pub fn car(input: &[u8]) {
     let times = TIMES + size_of::<Event>();
     let whole = bounded(times, input, || events(std::iter::once(archive), zero_padding));
     let split = bounded(times, input, || events(archive.chunks(piece), zero_padding));
-    assert_eq!(whole, split);
+    // Not the reason of a refusal: of a version 2 whose data end inside a length, more bytes show another thing wrong first.
+    assert_eq!((&whole.0, whole.1.is_ok()), (&split.0, split.1.is_ok()));
     if let Ok((roots, bytes)) = bounded(times, input, || v1::read_header(archive, archive.len())) {
         assert!(bytes <= archive.len());
         assert_eq!(v1::read_header(&v1::encode_header(&roots), usize::MAX).unwrap().0, roots);

@@ -1,0 +1,11 @@
+//! The checks that libFuzzer runs, and that the tests of core and store replay over the corpus by including these files.
+//!
+//! A check is a function of any bytes that panics where a law is broken. It knows no fuzzer.
+
+pub mod core;
+pub mod memory;
+pub mod replay;
+pub mod store;
+
+#[global_allocator]
+static ALLOCATOR: memory::Counting = memory::Counting;
