@@ -4,8 +4,6 @@
 mod support;
 
 use shoal_core::Cid;
-use shoal_core::cid::codec;
-use shoal_core::hash::{Hash, cid_v1};
 use shoal_core::limits::BLOCK_BYTES_MAX;
 use shoal_core::unixfs::Profile;
 use shoal_core::unixfs::profile::Layout;
@@ -19,18 +17,8 @@ use shoal_store::verify::{Reason, verify};
 use shoal_store::{Error, Operation, Options, Pin, PinKind, Store};
 use std::path::Path;
 use support::power_disk::PowerDisk;
+use support::whole_file::{GROUP, MIB, cid_of, painted};
 use support::{EIO, ENOSPC, Fault, FaultyDisk, STORE, content, memory, open, options, set_content};
-
-const GROUP: usize = 16 * 1024;
-const MIB: usize = 1024 * 1024;
-
-fn painted(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|i| ((i / 7) % 251) as u8 ^ (i % 256) as u8).collect()
-}
-
-fn cid_of(data: &[u8]) -> Cid {
-    cid_v1(Hash::Blake3, codec::RAW, data).unwrap()
-}
 
 fn blob_options() -> AddOptions {
     AddOptions { profile: Profile { layout: Layout::Blob, ..Profile::blake3() }, threads: 3, ..AddOptions::default() }

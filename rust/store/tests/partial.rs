@@ -1,19 +1,10 @@
 //! Partial blobs: groups come in slices, are readable at once, and are claimed only when they are on the disk.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    clippy::disallowed_methods,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
 mod support;
 
 use shoal_core::Cid;
 use shoal_core::bao::{Groups, groups};
-use shoal_core::cid::codec;
-use shoal_core::hash::{Hash, cid_v1};
 use shoal_core::unixfs::Profile;
 use shoal_core::unixfs::profile::Layout;
 use shoal_store::disk::Disk;
@@ -25,18 +16,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::power_disk::PowerDisk;
+use support::whole_file::{GROUP, MIB, cid_of, painted};
 use support::{memory, open, options};
-
-const GROUP: usize = 16 * 1024;
-const MIB: usize = 1024 * 1024;
-
-fn painted(bytes: usize) -> Vec<u8> {
-    (0..bytes).map(|i| ((i / 7) % 251) as u8 ^ (i % 256) as u8).collect()
-}
-
-fn cid_of(data: &[u8]) -> Cid {
-    cid_v1(Hash::Blake3, codec::RAW, data).unwrap()
-}
 
 /// A store that has the blob whole.
 fn whole(data: &[u8]) -> (Store, Cid) {

@@ -7,6 +7,7 @@ pub mod expected;
 pub mod failing_disk;
 pub mod power_disk;
 pub mod scenarios;
+pub mod whole_file;
 
 use shoal_core::Cid;
 use shoal_core::hash::{Hash, cid_v1};
