@@ -20,7 +20,8 @@ pub(crate) use write::{NewBlob, NewTree};
 
 use crate::disk::Disk;
 use crate::error::{Error, Result};
-use crate::store::{Inner, Store, locked};
+use crate::inner::{Inner, locked};
+use crate::store::Store;
 use shoal_core::Cid;
 use shoal_core::bao::{PAIR_BYTES, groups};
 use shoal_core::cid::codec;

@@ -6,17 +6,23 @@
 //! The rule it keeps: no bytes leave it unchecked, and nothing is acknowledged before it is on the disk.
 //! Formats: docs/formats/.
 
+mod append;
 pub mod archive;
 mod blob;
 pub mod block;
 pub mod collect;
+mod commit;
 pub mod directory;
 pub mod disk;
+mod entries;
 pub mod error;
 pub mod export;
+mod gate;
 mod group_list;
 mod index;
 pub mod ingest;
+mod inner;
+mod lookup;
 pub mod memory_disk;
 mod merge;
 mod meta;
@@ -31,15 +37,17 @@ mod range;
 pub mod read;
 mod recover;
 mod session;
+mod state;
 mod store;
 pub mod verify;
 pub mod walk;
 
 pub use blob::{Partial, Present};
 pub use block::Block;
+pub use entries::Entries;
 pub use error::{Error, Result};
 pub use meta::{PIN_NAME_BYTES_MAX, Pin, PinKind};
 pub use operation::{Operation, Progress};
 pub use recover::{FORMAT_VERSION, RecoveryReport};
 pub use session::{PutCount, Session};
-pub use store::{Entries, Options, PackStat, Stat, Store, StoredBlock};
+pub use store::{Options, PackStat, Stat, Store, StoredBlock};

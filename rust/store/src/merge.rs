@@ -6,8 +6,9 @@
 
 use crate::disk::Disk;
 use crate::index::{BadPage, MergedEntry, MergedIndex};
+use crate::inner::Inner;
 use crate::pack::{Sealed, write_disposable};
-use crate::store::{Inner, State};
+use crate::state::State;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::path::{Path, PathBuf};

@@ -6,9 +6,10 @@
 
 use crate::disk::{Disk, Lock, write_all_at};
 use crate::error::{Error, Result};
+use crate::inner::{Inner, locked};
 use crate::meta::{Contents, Journal};
 use crate::pack::{Active, Entry, HEADER, HEADER_BYTES, PackPaths, Place, Scan, read_copy, scan};
-use crate::store::{Inner, Options, locked};
+use crate::store::Options;
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,11 +1,12 @@
 //! Taking in an archive from a stream. The caller's thread reads and cuts, workers verify and store.
 
 use crate::error::{Error, Result};
+use crate::inner::locked;
 use crate::meta::{Pin, PinKind};
 use crate::operation::Operation;
 use crate::queue::{Queue, Shared, Work};
 use crate::session::{PutCount, Session};
-use crate::store::{Store, locked};
+use crate::store::Store;
 use crate::walk::{WalkOptions, walk};
 use shoal_core::Cid;
 use shoal_core::car::{CarError, v1, v2};

@@ -3,7 +3,7 @@
 //! A page is up to 256 values side by side: of the groups of 4 MiB of data, or of 256 such pages, and so on. Its values were
 //! checked against the value over all of them, up to the digest, before it came in here.
 
-use crate::store::locked;
+use crate::inner::locked;
 use shoal_core::bao::Value;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};

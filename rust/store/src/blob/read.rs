@@ -5,7 +5,7 @@ use super::partial::{self, Filling, Present};
 use super::{Digest, cid_of};
 use crate::disk::{DiskFile, read_full_at};
 use crate::error::{Error, Result};
-use crate::store::Inner;
+use crate::inner::Inner;
 use shoal_core::Cid;
 use shoal_core::bao::{
     GROUP_BYTES, Groups, Node, PAIR_BYTES, Pair, Value, group_value, groups, halves_of, parent_root, parent_value, subtree_start,

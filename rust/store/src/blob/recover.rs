@@ -4,9 +4,9 @@
 use super::{BlobPaths, Digest, digest_of};
 use crate::disk::{Disk, read_full_at};
 use crate::error::Result;
+use crate::inner::{Inner, locked};
 use crate::meta::Op;
 use crate::session::Session;
-use crate::store::{Inner, locked};
 use shoal_core::Cid;
 use shoal_core::bao::{Node, PAIR_BYTES, groups, root_of};
 use std::collections::{BTreeMap, BTreeSet};

@@ -6,8 +6,8 @@
 use super::{Digest, cid_of, digest_of};
 use crate::disk::{DiskFile, write_all_at};
 use crate::error::{Error, Result};
+use crate::inner::{Inner, locked};
 use crate::session::Session;
-use crate::store::{Inner, locked};
 use shoal_core::bao::{Joiner, PAIR_BYTES, Pair, Peak, Value, root_of, subtree, subtree_start};
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};

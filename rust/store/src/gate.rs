@@ -1,0 +1,112 @@
+//! Who may write: one process at a time, and in it any number of sessions, or one alone.
+
+use crate::disk::Lock;
+use crate::error::{Error, Result};
+use crate::inner::{Inner, locked};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Who may write: the sessions of this process, and its lock against others.
+#[derive(Default)]
+pub(crate) struct Gate {
+    pub sessions: usize,
+    /// Sessions opened so far.
+    pub opened: u64,
+    pub is_exclusive: bool,
+    lock: Option<Box<dyn Send>>,
+    pid: u32,
+    pub has_taken_over: bool,
+}
+
+/// How a session came in.
+pub(crate) struct Entered {
+    pub pid: u32,
+    /// Which session it is, if there was no other then.
+    pub alone_at: Option<u64>,
+}
+
+/// How often the lock is tried while another process has it.
+const LOCK_RETRY: Duration = Duration::from_millis(15);
+
+impl Inner {
+    pub fn enter(self: &Arc<Self>, is_exclusive: bool) -> Result<Entered> {
+        if self.options.read_only {
+            return Err(Error::ReadOnly);
+        }
+        self.check_poison()?;
+        let pid = std::process::id();
+        let deadline = Instant::now() + self.options.lock_wait;
+        let mut gate = locked(&self.gate);
+        loop {
+            let mut holder = Some(pid);
+            if gate.sessions > 0 {
+                if gate.pid != pid {
+                    return Err(Error::Forked);
+                }
+                if !is_exclusive && !gate.is_exclusive {
+                    break;
+                }
+            } else {
+                let path = self.root.join("lock");
+                match self.disk.lock(&path).map_err(|e| Error::io("locking", &path, e))? {
+                    Lock::Taken(lock) => {
+                        crate::recover::take_over(self, !gate.has_taken_over)?;
+                        gate.has_taken_over = true;
+                        gate.lock = Some(lock);
+                        gate.pid = pid;
+                        self.is_writing.store(true, Ordering::Release);
+                        break;
+                    }
+                    Lock::Held(pid) => holder = pid,
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::Locked { pid: holder });
+            }
+            let waited = self.gate_changed.wait_timeout(gate, left.min(LOCK_RETRY));
+            gate = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        gate.sessions += 1;
+        gate.opened += 1;
+        gate.is_exclusive = is_exclusive;
+        Ok(Entered { pid, alone_at: (gate.sessions == 1).then_some(gate.opened) })
+    }
+
+    pub fn leave(&self, pid: u32) {
+        if std::process::id() != pid {
+            // A forked child drops its copy of the parent's session: the pack and the lock are the parent's.
+            return;
+        }
+        let mut gate = locked(&self.gate);
+        if gate.sessions == 1 {
+            self.roll_back();
+            self.save_open_tree();
+            self.is_writing.store(false, Ordering::Release);
+            gate.lock = None;
+        }
+        gate.sessions = gate.sessions.saturating_sub(1);
+        gate.is_exclusive = false;
+        drop(gate);
+        self.gate_changed.notify_all();
+    }
+
+    /// Forgets what was appended and not committed.
+    pub fn roll_back(&self) {
+        let _turn = locked(&self.turn);
+        let _append = locked(&self.append);
+        let mut state = self.state_mut();
+        if let Some(active) = &mut state.active
+            && active.written > active.committed
+        {
+            // After a failed sync the journal on the disk may name what is cut here: then the next writer decides.
+            // It also does if the cut fails.
+            if !self.is_poisoned.load(Ordering::Acquire) {
+                let _ = active.file.set_len(active.committed);
+            }
+            active.roll_back();
+            state.version += 1;
+        }
+    }
+}

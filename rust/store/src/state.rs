@@ -1,0 +1,151 @@
+//! What the store knows of its packs while it is open, and where in them a block stands.
+//!
+//! Nothing here reads a block: a place is an answer, its bytes are `lookup.rs`'.
+
+use crate::index::BadPage;
+use crate::merge::Merged;
+use crate::meta::{Contents, Op};
+use crate::pack::{Active, Key, Place, Sealed};
+use shoal_core::Cid;
+use std::sync::Arc;
+
+/// Where a copy of a block is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Found {
+    pub pack: u32,
+    pub place: Place,
+}
+
+/// An index that must be built again before the lookup can be answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BadIndex {
+    Pack(u32),
+    Merged(usize),
+}
+
+/// Everything lookups need, under one lock.
+#[derive(Default)]
+pub(crate) struct State {
+    pub contents: Contents,
+    /// Ascending by number.
+    pub sealed: Vec<Arc<Sealed>>,
+    pub active: Option<Active>,
+    pub merged: Vec<Arc<Merged>>,
+    /// The sealed packs that no merged index covers, newest first.
+    pub uncovered: Vec<Arc<Sealed>>,
+    pub missing: Vec<u32>,
+    /// Whether the packs are as `contents` says. Not so after a failed refresh, which is then done again.
+    pub is_reconciled: bool,
+    pub has_dead: bool,
+    pub has_damaged: bool,
+    /// Grows whenever what a put has looked up may no longer hold.
+    pub version: u64,
+}
+
+impl State {
+    pub fn sealed(&self, pack: u32) -> Option<&Arc<Sealed>> {
+        self.sealed.binary_search_by_key(&pack, |sealed| sealed.id).ok().and_then(|at| self.sealed.get(at))
+    }
+
+    /// Whether a committed blob has this digest.
+    pub fn has_blob(&self, cid: &Cid) -> bool {
+        crate::blob::digest_of(cid).is_some_and(|digest| self.contents.blobs.contains_key(&digest))
+    }
+
+    pub fn is_live(&self, found: Found) -> bool {
+        !self.has_dead || !self.contents.packs.get(&found.pack).is_some_and(|record| record.dead.contains(&found.place.offset()))
+    }
+
+    pub fn note_marks(&mut self) {
+        self.has_dead = self.contents.packs.values().any(|record| !record.dead.is_empty());
+        self.has_damaged = self.contents.packs.values().any(|record| !record.damaged.is_empty());
+    }
+
+    /// Whether the journal says that this copy is damaged.
+    pub fn is_damaged(&self, found: Found) -> bool {
+        self.has_damaged && self.contents.packs.get(&found.pack).is_some_and(|record| record.damaged.contains(&found.place.offset()))
+    }
+
+    /// Every live copy of a block, until `each` says to stop. Whether it said so.
+    pub fn find(&self, key: &Key, is_committed_only: bool, each: &mut dyn FnMut(Found) -> bool) -> Result<bool, BadIndex> {
+        if let Some(active) = &self.active {
+            let pack = active.id;
+            let mut live = |place| {
+                let found = Found { pack, place };
+                self.is_live(found) && each(found)
+            };
+            if active.find(key, is_committed_only, &mut live) {
+                return Ok(true);
+            }
+        }
+        for (at, merged) in self.merged.iter().enumerate() {
+            let mut bad = BadIndex::Merged(at);
+            let found = merged.index.find(key, &mut |pack, slot| {
+                // Packs retired since are simply passed over.
+                let Some(sealed) = self.sealed(pack) else { return Ok(false) };
+                bad = BadIndex::Pack(pack);
+                let entry = sealed.index.entry(slot)?;
+                bad = BadIndex::Merged(at);
+                let found = Found { pack, place: entry.place };
+                Ok(entry.key == *key && self.is_live(found) && each(found))
+            });
+            match found {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(BadPage) => return Err(bad),
+            }
+        }
+        for sealed in &self.uncovered {
+            let pack = sealed.id;
+            let mut live = |place| {
+                let found = Found { pack, place };
+                self.is_live(found) && each(found)
+            };
+            if sealed.index.find(key, &mut live).map_err(|BadPage| BadIndex::Pack(pack))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    pub fn first(&self, key: &Key, is_committed_only: bool) -> Result<Option<Found>, BadIndex> {
+        let mut first = None;
+        self.find(key, is_committed_only, &mut |found| {
+            first = Some(found);
+            true
+        })?;
+        Ok(first)
+    }
+
+    /// The places of a pack's live blocks, in the order of the file; `None` when there is no such pack.
+    pub fn places(&self, pack: u32, is_committed_only: bool) -> Result<Option<Vec<Place>>, BadIndex> {
+        let mut places = Vec::new();
+        if let Some(active) = self.active.as_ref().filter(|active| active.id == pack) {
+            let limit = if is_committed_only { active.committed_entries } else { usize::MAX };
+            places.extend(active.entries().iter().take(limit).map(|entry| entry.place));
+        } else if let Some(sealed) = self.sealed(pack) {
+            for slot in 0..sealed.index.len() {
+                places.push(sealed.index.entry(slot).map_err(|BadPage| BadIndex::Pack(pack))?.place);
+            }
+            places.sort_unstable();
+        } else {
+            return Ok(None);
+        }
+        places.retain(|place| self.is_live(Found { pack, place: *place }));
+        Ok(Some(places))
+    }
+
+    /// Notes changes that were made to the journal. The packs themselves are the caller's to put right.
+    pub fn apply(&mut self, ops: &[Op]) {
+        for op in ops {
+            self.contents.apply(op);
+        }
+        self.note_marks();
+    }
+
+    /// Works out again which packs are not covered.
+    pub fn arrange(&mut self) {
+        let covered: std::collections::HashSet<u32> = self.merged.iter().flat_map(|merged| merged.index.packs.iter().copied()).collect();
+        self.uncovered = self.sealed.iter().rev().filter(|sealed| !covered.contains(&sealed.id)).cloned().collect();
+    }
+}
