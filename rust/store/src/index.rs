@@ -106,8 +106,12 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
         usize::try_from(slot % Self::PER_PAGE).ok().and_then(|at| page.get(at)).ok_or(BadPage)
     }
 
-    fn key_of(entry: &[u8; ENTRY_BYTES]) -> &[u8] {
-        entry.get(..KEY_BYTES).unwrap_or_default()
+    /// Whether the entry's key is less than `key`, whose first eight bytes are `wanted`.
+    fn is_before(entry: &[u8; ENTRY_BYTES], key: &[u8; KEY_BYTES], wanted: u64) -> bool {
+        match prefix(entry).cmp(&wanted) {
+            std::cmp::Ordering::Equal => entry.get(8..KEY_BYTES) < key.get(8..),
+            order => order.is_lt(),
+        }
     }
 
     /// §6: the prefix of the first key of page `number`; beyond the last page, more than any.
@@ -148,28 +152,59 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
         Ok(low)
     }
 
-    /// The slot of the first entry whose key is not less than `key`.
-    pub fn lower_bound(&self, key: &[u8]) -> Result<u64, BadPage> {
-        let wanted = prefix(key);
+    /// The page to look for a key in first, and about where in it.
+    fn guess(&self, wanted: u64) -> Result<(u64, usize), BadPage> {
         // The page before may end with it.
-        let mut number = self.page_of(wanted)?.saturating_sub(1);
+        let number = self.page_of(wanted)?.saturating_sub(1);
+        if number >= self.pages {
+            return Ok((number, 0));
+        }
+        let (from, to) = (self.first_prefix(number)?, self.first_prefix(number + 1)?);
+        let entries = Self::PER_PAGE.min(self.entries.saturating_sub(number * Self::PER_PAGE));
+        let part = u128::from(wanted.saturating_sub(from)) * u128::from(entries) / (u128::from(to.saturating_sub(from)) + 1);
+        Ok((number, usize::try_from(part).unwrap_or(0)))
+    }
+
+    /// The slot of the first entry whose key is not less than `key`, looked for from a guess on.
+    fn slot_near(&self, key: &[u8; KEY_BYTES], (mut number, guess): (u64, usize)) -> Result<u64, BadPage> {
+        let wanted = prefix(key);
+        let mut guess = Some(guess);
         while number < self.pages {
             let entries = self.entries_in(number)?;
-            if entries.last().is_some_and(|last| Self::key_of(last) >= key) {
-                let (from, to) = (self.first_prefix(number)?, self.first_prefix(number + 1)?);
-                let part = u128::from(wanted.saturating_sub(from)) * entries.len() as u128 / (u128::from(to.saturating_sub(from)) + 1);
-                let mut at = usize::try_from(part).unwrap_or(0).min(entries.len() - 1);
-                while entries.get(at).is_some_and(|entry| Self::key_of(entry) < key) {
-                    at += 1;
-                }
-                while at > 0 && entries.get(at - 1).is_some_and(|entry| Self::key_of(entry) >= key) {
-                    at -= 1;
-                }
+            let mut at = guess.take().unwrap_or(0).min(entries.len().saturating_sub(1));
+            while at > 0 && entries.get(at - 1).is_some_and(|entry| !Self::is_before(entry, key, wanted)) {
+                at -= 1;
+            }
+            while entries.get(at).is_some_and(|entry| Self::is_before(entry, key, wanted)) {
+                at += 1;
+            }
+            if at < entries.len() {
                 return Ok(number * Self::PER_PAGE + at as u64);
             }
             number += 1;
         }
         Ok(self.entries)
+    }
+
+    /// The slot of the first entry whose key is not less than `key`.
+    pub fn lower_bound(&self, key: &[u8; KEY_BYTES]) -> Result<u64, BadPage> {
+        self.slot_near(key, self.guess(prefix(key))?)
+    }
+
+    /// [`Self::lower_bound`] of many keys. A step is made for all of them before the next, so that the memory of many is waited
+    /// for at once, and not for one after the other.
+    pub fn lower_bounds(&self, keys: &[&[u8; KEY_BYTES]]) -> Result<Vec<u64>, BadPage> {
+        let guesses = keys.iter().map(|key| self.guess(prefix(*key))).collect::<Result<Vec<_>, BadPage>>()?;
+        for (number, at) in &guesses {
+            self.touch(number * Self::PER_PAGE + *at as u64);
+        }
+        keys.iter().zip(guesses).map(|(key, guess)| self.slot_near(key, guess)).collect()
+    }
+
+    /// Brings an entry nearer, that will be looked at soon. Believes nothing of it.
+    pub fn touch(&self, slot: u64) {
+        let at = (slot / Self::PER_PAGE + 1) * PAGE_BYTES as u64 + slot % Self::PER_PAGE * ENTRY_BYTES as u64;
+        std::hint::black_box(self.map.get(at, at.saturating_add(1)).and_then(|byte| byte.first().copied()));
     }
 }
 
@@ -278,18 +313,32 @@ impl PackIndex {
 
     /// Every place of a key, in order, until `found` says to stop. Whether it said so.
     pub fn find(&self, key: &Key, found: &mut dyn FnMut(Place) -> bool) -> Result<bool, BadPage> {
-        let mut slot = self.0.lower_bound(key)?;
+        self.find_from(self.0.lower_bound(key)?, key, found)
+    }
+
+    fn find_from(&self, mut slot: u64, key: &Key, found: &mut dyn FnMut(Place) -> bool) -> Result<bool, BadPage> {
         while slot < self.0.entries {
-            let entry = self.entry(slot)?;
-            if entry.key != *key {
+            let entry = self.0.entry(slot)?;
+            if entry.first_chunk() != Some(key) {
                 break;
             }
-            if found(entry.place) {
+            if found(Entry::from_bytes(entry).place) {
                 return Ok(true);
             }
             slot += 1;
         }
         Ok(false)
+    }
+
+    /// [`Self::find`] of many keys: whether `found` said to stop, of each.
+    pub fn find_many(&self, keys: &[&Key], found: &mut dyn FnMut(Place) -> bool) -> Result<Vec<bool>, BadPage> {
+        let slots = self.0.lower_bounds(keys)?;
+        slots.into_iter().zip(keys).map(|(slot, key)| self.find_from(slot, key, found)).collect()
+    }
+
+    /// Brings an entry nearer, that will be looked at soon.
+    pub fn touch(&self, slot: u64) {
+        self.0.touch(slot);
     }
 }
 
@@ -366,8 +415,11 @@ impl MergedIndex {
 
     /// Every pack and slot that may hold a key, until `found` says to stop. Whether it said so.
     pub fn find(&self, key: &Key, found: &mut dyn FnMut(u32, u64) -> Result<bool, BadPage>) -> Result<bool, BadPage> {
-        let wanted = prefix(key);
-        let mut slot = self.table.lower_bound(key.get(..8).unwrap_or_default())?;
+        let head = key.first_chunk().ok_or(BadPage)?;
+        self.find_from(self.table.lower_bound(head)?, prefix(key), found)
+    }
+
+    fn find_from(&self, mut slot: u64, wanted: u64, found: &mut dyn FnMut(u32, u64) -> Result<bool, BadPage>) -> Result<bool, BadPage> {
         while slot < self.table.entries {
             let entry = self.entry(slot)?;
             if entry.prefix != wanted {
@@ -379,6 +431,20 @@ impl MergedIndex {
             slot += 1;
         }
         Ok(false)
+    }
+
+    /// Every pack and slot that may hold one of these keys, with the key's place in `keys`, in order.
+    pub fn find_many(&self, keys: &[&Key]) -> Result<Vec<(usize, u32, u64)>, BadPage> {
+        let heads = keys.iter().map(|key| key.first_chunk().ok_or(BadPage)).collect::<Result<Vec<_>, BadPage>>()?;
+        let slots = self.table.lower_bounds(&heads)?;
+        let mut candidates = Vec::with_capacity(keys.len());
+        for (at, (slot, key)) in slots.into_iter().zip(keys).enumerate() {
+            self.find_from(slot, prefix(*key), &mut |pack, slot| {
+                candidates.push((at, pack, slot));
+                Ok(false)
+            })?;
+        }
+        Ok(candidates)
     }
 }
 
@@ -433,9 +499,13 @@ mod tests {
                 if which == 3 && n > 0 {
                     assert_eq!(places(&index, &[9; 32]).len() as u64, n);
                 }
-                for absent in [[0; 32], [0xff; 32], *blake3::hash(b"absent").as_bytes()] {
-                    assert!(places(&index, &absent).is_empty());
+                let absent = [[0; 32], [0xff; 32], *blake3::hash(b"absent").as_bytes()];
+                for absent in &absent {
+                    assert!(places(&index, absent).is_empty());
                 }
+                let asked: Vec<&Key> = entries.iter().map(|entry| &entry.key).chain(&absent).collect();
+                let found = index.find_many(&asked, &mut |_| true).unwrap();
+                assert_eq!(found, asked.iter().map(|key| !absent.contains(*key)).collect::<Vec<bool>>());
             }
         }
     }

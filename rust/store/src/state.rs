@@ -16,6 +16,9 @@ pub(crate) struct Found {
     pub place: Place,
 }
 
+/// Keys looked for side by side: enough to hide how long memory takes, few enough to stay in the processor's nearest cache.
+const TOGETHER: usize = 64;
+
 /// An index that must be built again before the lookup can be answered.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum BadIndex {
@@ -108,6 +111,63 @@ impl State {
         Ok(false)
     }
 
+    /// Of each key, whether `is_wanted` takes one of its live copies: [`Self::find`] for many, which waits for memory once and not for
+    /// each in turn.
+    pub fn has_many(&self, keys: &[&Key], is_committed_only: bool, is_wanted: &dyn Fn(Found) -> bool) -> Result<Vec<bool>, BadIndex> {
+        let mut has = vec![false; keys.len()];
+        for (keys, has) in keys.chunks(TOGETHER).zip(has.chunks_mut(TOGETHER)) {
+            self.has_some(keys, is_committed_only, &|found| self.is_live(found) && is_wanted(found), has)?;
+        }
+        Ok(has)
+    }
+
+    fn has_some(
+        &self,
+        keys: &[&Key],
+        is_committed_only: bool,
+        is_wanted: &dyn Fn(Found) -> bool,
+        has: &mut [bool],
+    ) -> Result<(), BadIndex> {
+        let mut note = |at: usize| has.get_mut(at).into_iter().for_each(|has| *has = true);
+        // Those not found yet, and where they stand among all.
+        let mut left: Vec<(usize, &Key)> = keys.iter().copied().enumerate().collect();
+        if let Some(active) = &self.active {
+            let pack = active.id;
+            left.retain(|&(at, key)| {
+                let is_here = active.find(key, is_committed_only, &mut |place| is_wanted(Found { pack, place }));
+                if is_here {
+                    note(at);
+                }
+                !is_here
+            });
+        }
+        for (which, merged) in self.merged.iter().enumerate() {
+            let wanted: Vec<&Key> = left.iter().map(|(_, key)| *key).collect();
+            let candidates = merged.index.find_many(&wanted).map_err(|BadPage| BadIndex::Merged(which))?;
+            // Packs retired since are simply passed over.
+            let candidates: Vec<_> = candidates.into_iter().filter_map(|(at, pack, slot)| Some((at, self.sealed(pack)?, slot))).collect();
+            candidates.iter().for_each(|(_, sealed, slot)| sealed.index.touch(*slot));
+            let mut is_here = vec![false; wanted.len()];
+            for (at, sealed, slot) in candidates {
+                let entry = sealed.index.entry(slot).map_err(|BadPage| BadIndex::Pack(sealed.id))?;
+                if wanted.get(at) == Some(&&entry.key)
+                    && is_wanted(Found { pack: sealed.id, place: entry.place })
+                    && let Some(is_here) = is_here.get_mut(at)
+                {
+                    *is_here = true;
+                }
+            }
+            retain_absent(&mut left, is_here, &mut note);
+        }
+        for sealed in &self.uncovered {
+            let pack = sealed.id;
+            let wanted: Vec<&Key> = left.iter().map(|(_, key)| *key).collect();
+            let is_here = sealed.index.find_many(&wanted, &mut |place| is_wanted(Found { pack, place }));
+            retain_absent(&mut left, is_here.map_err(|BadPage| BadIndex::Pack(pack))?, &mut note);
+        }
+        Ok(())
+    }
+
     pub fn first(&self, key: &Key, is_committed_only: bool) -> Result<Option<Found>, BadIndex> {
         let mut first = None;
         self.find(key, is_committed_only, &mut |found| {
@@ -148,4 +208,16 @@ impl State {
         let covered: std::collections::HashSet<u32> = self.merged.iter().flat_map(|merged| merged.index.packs.iter().copied()).collect();
         self.uncovered = self.sealed.iter().rev().filter(|sealed| !covered.contains(&sealed.id)).cloned().collect();
     }
+}
+
+/// Keeps those that are not here, and notes the others.
+fn retain_absent(left: &mut Vec<(usize, &Key)>, is_here: Vec<bool>, note: &mut dyn FnMut(usize)) {
+    let mut is_here = is_here.into_iter();
+    left.retain(|(at, _)| {
+        let is_here = is_here.next().unwrap_or(false);
+        if is_here {
+            note(*at);
+        }
+        !is_here
+    });
 }

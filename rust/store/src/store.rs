@@ -10,11 +10,11 @@ use crate::entries::Entries;
 use crate::error::{Error, Result};
 use crate::inner::{Inner, locked};
 use crate::meta::{COMPACT_BYTES_MIN, Journal, Pin};
-use crate::pack::{PackPaths, Place, key};
+use crate::pack::{Key, PackPaths, Place, key};
 use crate::range::Trees;
 use crate::recover::RecoveryReport;
 use crate::session::Session;
-use crate::state::{BadIndex, State};
+use crate::state::State;
 use shoal_core::Cid;
 use shoal_core::limits::CAR_SECTION_BYTES_MAX;
 use std::path::{Path, PathBuf};
@@ -182,10 +182,13 @@ impl Store {
 
     /// [`Store::has`] of many.
     pub fn has_many(&self, cids: &[Cid]) -> Result<Vec<bool>> {
+        let keys: Vec<Option<Key>> = cids.iter().map(key).collect();
+        let wanted: Vec<&Key> = keys.iter().flatten().collect();
         let all = || {
             self.0.look_up(|state| {
-                let has = |cid| key(cid).map_or(Ok(true), |key| Ok(state.first(&key, true)?.is_some() || state.has_blob(cid)));
-                cids.iter().map(has).collect::<std::result::Result<Vec<bool>, BadIndex>>()
+                let mut has = state.has_many(&wanted, true, &|_| true)?.into_iter();
+                let is_here = |(key, cid): (&Option<Key>, &Cid)| key.is_none() || has.next() == Some(true) || state.has_blob(cid);
+                Ok(keys.iter().zip(cids).map(is_here).collect::<Vec<bool>>())
             })
         };
         let answer = all()?;

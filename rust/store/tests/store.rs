@@ -480,3 +480,36 @@ fn many_small_packs_are_found_through_merged_indexes() {
         check_all(&reopened, &blocks);
     }
 }
+
+#[test]
+fn asking_for_many_answers_as_asking_for_each() {
+    for (disk, path, _folder) in disks() {
+        let store = Store::open(Arc::clone(&disk), &path, options(2000)).unwrap();
+        let blocks: Vec<_> = (0..303).map(|n| painted(n, 500)).collect();
+        put_all(&store, &blocks);
+        let session = store.write().unwrap();
+        session.delete(&blocks.iter().step_by(5).map(|(cid, _)| cid.clone()).collect::<Vec<Cid>>()).unwrap();
+        session.commit().unwrap();
+        let identity = Cid::v1(0x55, 0, b"inline").unwrap();
+        let of = |n: u64| match n % 4 {
+            0 | 1 => blocks[(n * 7) as usize % blocks.len()].0.clone(),
+            2 => painted(100_000 + n, 9).0,
+            _ => identity.clone(),
+        };
+        // Merged indexes, packs that no merged one covers, and the open pack; and without the merged ones.
+        for without_merged in [false, true] {
+            if without_merged {
+                for name in disk.list(&path.join("index")).unwrap() {
+                    disk.remove(&path.join("index").join(name)).unwrap();
+                }
+            }
+            let reopened = Store::open(Arc::clone(&disk), &path, Options { read_only: true, ..options(2000) }).unwrap();
+            for count in [0, 1, 2, 63, 64, 65, 400] {
+                let asked: Vec<Cid> = (0..count).map(of).collect();
+                let each: Vec<bool> = asked.iter().map(|cid| reopened.has(cid).unwrap()).collect();
+                assert_eq!(reopened.has_many(&asked).unwrap(), each, "{count} blocks");
+                assert!(count < 63 || (each.contains(&true) && each.contains(&false)));
+            }
+        }
+    }
+}
