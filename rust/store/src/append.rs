@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::inner::{Inner, locked};
 use crate::pack::{Active, Entry, HEADER, Key, Place, key, write_section_head};
 use crate::session::PutCount;
-use crate::state::BadIndex;
 use shoal_core::Cid;
 use shoal_core::limits::BLOCK_BYTES_MAX;
 use std::collections::HashSet;
@@ -33,7 +32,8 @@ struct Room {
 }
 
 impl Inner {
-    pub fn put_many(&self, blocks: &[(&Cid, &[u8])]) -> Result<PutCount> {
+    /// Copies in the pack `leaving` do not count: what is put moves out of it.
+    pub fn put_many(&self, blocks: &[(&Cid, &[u8])], leaving: Option<u32>) -> Result<PutCount> {
         self.check_poison()?;
         let mut wanted: Vec<(Key, &Cid, &[u8])> = Vec::with_capacity(blocks.len());
         for (cid, data) in blocks {
@@ -48,7 +48,8 @@ impl Inner {
             let mut seen = HashSet::with_capacity(wanted.len());
             wanted.retain(|(key, ..)| seen.insert(*key));
         }
-        let mut looked_at = self.retain_missing(&mut wanted)?;
+        self.holds.take(wanted.iter().map(|(key, ..)| key));
+        let mut looked_at = self.retain_missing(&mut wanted, leaving)?;
         let mut count = PutCount::default();
         let mut rest = wanted.as_slice();
         let mut again;
@@ -57,7 +58,7 @@ impl Inner {
             if self.state().version != looked_at {
                 // Someone has appended or sealed since. Nobody can now, while we hold the lock.
                 again = rest.to_vec();
-                looked_at = self.retain_missing(&mut again)?;
+                looked_at = self.retain_missing(&mut again, leaving)?;
                 rest = again.as_slice();
             }
             let Some(room) = self.room(&mut scratch)? else {
@@ -76,11 +77,11 @@ impl Inner {
     }
 
     /// Drops what is here already; the state's version that this was true of.
-    fn retain_missing(&self, wanted: &mut Vec<(Key, &Cid, &[u8])>) -> Result<u64> {
+    fn retain_missing(&self, wanted: &mut Vec<(Key, &Cid, &[u8])>, leaving: Option<u32>) -> Result<u64> {
         let (is_here, version) = self.look_up(|state| {
             let pending = self.pending();
-            let is_here = wanted.iter().map(|(key, ..)| Self::is_kept(state, &pending, key));
-            Ok((is_here.collect::<std::result::Result<Vec<bool>, BadIndex>>()?, state.version))
+            let keys: Vec<&Key> = wanted.iter().map(|(key, ..)| key).collect();
+            Ok((state.has_many(&keys, false, &|found| Some(found.pack) != leaving && pending.counts(state, found))?, state.version))
         })?;
         let mut is_here = is_here.into_iter();
         wanted.retain(|_| !is_here.next().unwrap_or(false));

@@ -1,20 +1,25 @@
 //! Collection: gives back the room of blocks that no pin keeps.
 //!
-//! Marks from the pins, then sweeps pack by pack, with nobody else writing. Readers go on, here and in other processes: a pack's
-//! file lives until the last of them lets go of it.
+//! Marks from the pins, then sweeps pack by pack, in short steps between which others of the process write; `hold.rs` says what of
+//! theirs stays. Readers go on, here and in other processes: a pack's file lives until the last of them lets go of it.
 //! The rules kept here: a DAG that cannot be walked to its end stops everything before anything is deleted; and a block that moves
 //! is durable at its new place before the old one goes.
 
 use crate::blob::tree_bytes;
 use crate::error::{Error, Result};
+use crate::hold::Holding;
 use crate::meta::PinKind;
 use crate::operation::Operation;
-use crate::pack::HEADER_BYTES;
+use crate::pack::{HEADER_BYTES, Key, Place, key};
 use crate::session::Session;
+use crate::state::Found;
 use crate::store::{Store, StoredBlock};
-use crate::walk::{Seen, WalkOptions, walk_on};
+use crate::walk::{Seen, Visited, WalkOptions, walk_on};
 use shoal_core::Cid;
 use shoal_core::car::v1::section_bytes;
+use std::collections::HashSet;
+use std::sync::TryLockError;
+use std::time::{Duration, Instant};
 
 /// How to collect.
 #[derive(Debug, Clone, Copy)]
@@ -82,100 +87,67 @@ impl Census {
     }
 }
 
-/// Live blocks moved with one read and one write.
-const MOVED_TOGETHER: usize = 32;
+/// Live blocks moved with one read and one write, at most, and their lengths together, in bytes, unless it is one.
+const MOVED_TOGETHER: usize = 256;
+const MOVED_BYTES: u64 = 4 * 1024 * 1024;
+/// Bytes moved before they are synced, while nobody waits for it.
+const MOVED_UNSYNCED: u64 = 32 * 1024 * 1024;
+/// Dead blocks given up under one lock, for which others wait.
+const GIVEN_UP_TOGETHER: usize = 4096;
 /// Dead blocks deleted in one commit. Bounds memory, and the journal's record.
 const DELETED_TOGETHER: usize = 65_536;
+/// How often another collection of the process is asked whether it is over.
+const RETRY: Duration = Duration::from_millis(15);
 
-/// Deletes every block that no pin keeps, and gives back its room.
+/// Deletes every block that no pin keeps, and gives back its room, while others of the process go on.
 ///
-/// Waits until no session of this process or another writes, and keeps them waiting; a dry run does not. Fails with
+/// Whoever began to write before is waited for; what those look for or put who begin later stays, pinned or not, until the next
+/// collection. Other processes wait, as for any writer; a dry run needs no lock at all. Fails with
 /// [`Error::InDag`] (or the bare reason, where it is the root itself) when something under a pin is missing or damaged; then nothing
-/// was deleted. Repair it, or remove the pin.
+/// was deleted. Repair it, or remove the pin. One that was stopped, or whose process died, has lost nothing; the next one goes on.
 pub fn collect(store: &Store, options: CollectOptions, operation: &Operation) -> Result<Collected> {
+    collect_in_steps(store, options, operation, &mut || {})
+}
+
+/// As [`collect`]; `pause` is called between any two steps, when no lock is held but the store's against other processes.
+pub fn collect_in_steps(store: &Store, options: CollectOptions, operation: &Operation, pause: &mut dyn FnMut()) -> Result<Collected> {
     if options.dry_run {
-        let (marks, packs) = survey(store, operation)?;
+        let marks = mark(store, operation, pause)?;
+        let packs = take_census(store, None, &marks, operation, pause)?;
         let mut foreseen = Collected::of(&packs);
         foreseen.count_blobs(store, &marks)?;
         packs.iter().filter(|pack| pack.is_empty()).for_each(|pack| foreseen.count_removed(pack));
         packs.iter().filter(|pack| pack.is_sparse(&options)).for_each(|pack| foreseen.count_rewritten(pack));
         return Ok(foreseen);
     }
-    // Before the pins are read: nobody adds any from here on.
-    let session = store.write_exclusive()?;
-    let (marks, packs) = survey(store, operation)?;
+    let deadline = Instant::now() + store.0.options.lock_wait;
+    let _collecting = loop {
+        match store.0.collecting.try_lock() {
+            Ok(guard) => break guard,
+            Err(TryLockError::Poisoned(guard)) => break guard.into_inner(),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(Error::Locked { pid: Some(std::process::id()) }),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(RETRY),
+        }
+        operation.check()?;
+    };
+    let session = store.write()?;
+    let inner = std::sync::Arc::clone(&store.0);
+    let holding = Holding::begin(&inner, &session);
+    holding.wait(operation, pause)?;
+    let marks = mark(store, operation, pause)?;
+    let packs = take_census(store, Some(&session), &marks, operation, pause)?;
     let mut collected = Collected::of(&packs);
-    let blobs = collected.count_blobs(store, &marks)?;
-    session.sweep_blobs(&blobs)?;
-    delete(store, &session, &packs, &marks, &mut collected, operation)?;
+    let dead = collected.count_blobs(store, &marks)?;
+    let gone = session.sweep_blobs(&dead, pause)?;
+    collected.uncount_blobs(store, &dead, &gone);
+    session.sweep_orphans(pause);
+    let mut sweep = Sweep { store, session: Some(session), marks: &marks, operation, pause };
+    sweep.delete(&packs, &mut collected)?;
     let mut sparse: Vec<&Census> = packs.iter().filter(|pack| pack.is_sparse(&options)).collect();
     // Those that give most room for the least moving come first.
     sparse.sort_by_key(|pack| pack.live_file_bytes);
-    rewrite_all(store, session, &sparse, &mut collected, operation)?;
+    sweep.rewrite_all(&sparse, &mut collected)?;
     Ok(collected)
-}
-
-/// What the pins keep, and what of it and of the rest is in which pack.
-fn survey(store: &Store, operation: &Operation) -> Result<(Seen, Vec<Census>)> {
-    let marks = mark(store, operation)?;
-    let packs = take_census(store, &marks, operation)?;
-    Ok((marks, packs))
-}
-
-/// Gives up empty packs, and then deletes what is dead in the others. What needs least room comes first.
-fn delete(
-    store: &Store,
-    session: &Session,
-    packs: &[Census],
-    marks: &Seen,
-    collected: &mut Collected,
-    operation: &Operation,
-) -> Result<()> {
-    let mut rest: Vec<&Census> = Vec::new();
-    for pack in packs {
-        if !pack.is_empty() {
-            rest.push(pack);
-            continue;
-        }
-        match session.retire(pack.pack) {
-            Ok(()) => collected.count_removed(pack),
-            // The open pack has to be sealed before it can go.
-            Err(Error::Full { .. }) => rest.push(pack),
-            Err(error) => return Err(error),
-        }
-    }
-    session.flush()?;
-    for pack in rest.into_iter().filter(|pack| pack.dead_blocks > 0) {
-        collected.packs_left += u64::from(pack.is_empty());
-        delete_dead(store, session, pack.pack, marks, operation)?;
-    }
-    Ok(())
-}
-
-/// Rewrites packs for as long as the disk has room. All dead blocks are deleted already.
-fn rewrite_all(store: &Store, mut session: Session, sparse: &[&Census], collected: &mut Collected, operation: &Operation) -> Result<()> {
-    for (at, pack) in sparse.iter().enumerate() {
-        match rewrite(store, &session, pack.pack, operation) {
-            Ok(true) => collected.count_rewritten(pack),
-            Ok(false) => collected.packs_left += 1,
-            Err(Error::Full { .. }) => {
-                collected.packs_left += 1;
-                // What was moved and not committed is taken back, and its room with it. Whoever writes in between does no harm:
-                // a rewrite moves everything that is not deleted, by then.
-                drop(session);
-                session = match store.write_exclusive() {
-                    Ok(session) => session,
-                    Err(Error::Locked { .. }) => {
-                        collected.packs_left += (sparse.len() - at - 1) as u64;
-                        return Ok(());
-                    }
-                    Err(error) => return Err(error),
-                };
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    session.commit()
 }
 
 impl Collected {
@@ -207,6 +179,18 @@ impl Collected {
         Ok(dead)
     }
 
+    /// Takes those back that stayed after all.
+    fn uncount_blobs(&mut self, store: &Store, dead: &[Cid], gone: &[Cid]) {
+        for cid in dead.iter().filter(|cid| !gone.contains(cid)) {
+            let bytes = store.0.blob_bytes(cid).unwrap_or(0);
+            self.kept_blocks += 1;
+            self.kept_bytes += bytes;
+            self.freed_blocks = self.freed_blocks.saturating_sub(1);
+            self.freed_bytes = self.freed_bytes.saturating_sub(bytes);
+            self.freed_disk_bytes = self.freed_disk_bytes.saturating_sub(bytes + tree_bytes(bytes));
+        }
+    }
+
     fn count_removed(&mut self, pack: &Census) {
         self.packs_removed += 1;
         self.freed_disk_bytes += pack.file_bytes;
@@ -220,12 +204,16 @@ impl Collected {
 }
 
 /// Everything the pins keep.
-fn mark(store: &Store, operation: &Operation) -> Result<Seen> {
+fn mark(store: &Store, operation: &Operation, pause: &mut dyn FnMut()) -> Result<Seen> {
     let pins = store.pins()?;
     let mut seen = Seen::new(false);
     let recursive: Vec<Cid> = pins.iter().filter(|pin| pin.kind == PinKind::Recursive).map(|pin| pin.cid.clone()).collect();
     let options = WalkOptions::default();
-    walk_on(store, &recursive, options, &mut seen, operation, &mut |_| Ok(()), &mut |lost, error| Err(lost.because(error)))?;
+    let mut visit = |_: Visited<'_>| {
+        pause();
+        Ok(())
+    };
+    walk_on(store, &recursive, options, &mut seen, operation, &mut visit, &mut |lost, error| Err(lost.because(error)))?;
     for pin in pins.iter().filter(|pin| pin.kind == PinKind::Direct) {
         operation.check()?;
         if store.blob_bytes(&pin.cid)?.is_none() {
@@ -236,9 +224,18 @@ fn mark(store: &Store, operation: &Operation) -> Result<Seen> {
     Ok(seen)
 }
 
-fn take_census(store: &Store, marks: &Seen, operation: &Operation) -> Result<Vec<Census>> {
+/// With a session, what is held counts as live.
+fn take_census(
+    store: &Store,
+    session: Option<&Session>,
+    marks: &Seen,
+    operation: &Operation,
+    pause: &mut dyn FnMut(),
+) -> Result<Vec<Census>> {
+    let is_held = |cid: &Cid| session.is_some_and(|session| key(cid).is_none_or(|key| session.is_held(&key)));
     let mut packs = Vec::new();
     for stat in store.packs()? {
+        pause();
         let mut census = Census {
             pack: stat.pack,
             file_bytes: stat.bytes,
@@ -259,7 +256,7 @@ fn take_census(store: &Store, marks: &Seen, operation: &Operation) -> Result<Vec
                 }
                 Err(error) => return Err(error),
             };
-            if marks.has_block(&entry.cid) {
+            if marks.has_block(&entry.cid) || is_held(&entry.cid) {
                 census.live_blocks += 1;
                 census.live_bytes += entry.bytes;
                 census.live_file_bytes += file_bytes(&entry);
@@ -283,58 +280,204 @@ fn readable(store: &Store, pack: u32) -> Result<impl Iterator<Item = Result<Stor
     Ok(store.pack_entries(pack)?.filter(|entry| !matches!(entry, Err(Error::DamagedSection { .. }))))
 }
 
-fn delete_dead(store: &Store, session: &Session, pack: u32, marks: &Seen, operation: &Operation) -> Result<()> {
-    let mut dead = Vec::new();
-    for entry in readable(store, pack)? {
-        operation.check()?;
-        let entry = entry?;
-        if !marks.has_block(&entry.cid) {
-            dead.push(entry.cid);
-        }
-        if dead.len() >= DELETED_TOGETHER {
-            session.delete(&dead)?;
-            session.flush()?;
-            dead.clear();
-        }
-    }
-    session.delete(&dead)?;
-    session.flush()
+/// The part that deletes.
+struct Sweep<'a> {
+    store: &'a Store,
+    /// None only after it could not be opened again.
+    session: Option<Session>,
+    marks: &'a Seen,
+    operation: &'a Operation,
+    pause: &'a mut dyn FnMut(),
 }
 
-/// Moves what is left in a pack into the open one, and retires it. False when a damaged block keeps it where it is.
-fn rewrite(store: &Store, session: &Session, pack: u32, operation: &Operation) -> Result<bool> {
-    // Else the blocks would be moved to where they are.
-    session.seal(pack)?;
-    let mut entries = readable(store, pack)?;
-    let mut is_whole = true;
-    loop {
-        operation.check()?;
-        let cids = entries.by_ref().take(MOVED_TOGETHER).map(|entry| entry.map(|entry| entry.cid)).collect::<Result<Vec<Cid>>>()?;
-        if cids.is_empty() {
-            break;
-        }
-        let mut moved = Vec::with_capacity(cids.len());
-        for (cid, block) in cids.iter().zip(store.blocks(&cids)) {
-            match block {
-                Ok(block) => {
-                    store.0.take_list_along(cid)?;
-                    moved.push((cid, block));
-                }
-                // Where it is, it can still be repaired.
-                Err(Error::Damaged { .. } | Error::UnsupportedHash { .. }) => is_whole = false,
+impl Sweep<'_> {
+    fn session(&self) -> Result<&Session> {
+        self.session.as_ref().ok_or(Error::Locked { pid: None })
+    }
+
+    /// Whether a block is to stay, and for whom it is asked: a pin, or somebody who writes.
+    fn stays(&self, session: &Session, cid: &Cid) -> bool {
+        self.marks.has_block(cid) || key(cid).is_none_or(|key| session.is_held(&key))
+    }
+
+    /// Gives up empty packs, and then deletes what is dead in the others. What needs least room comes first.
+    fn delete(&mut self, packs: &[Census], collected: &mut Collected) -> Result<()> {
+        let mut rest: Vec<&Census> = Vec::new();
+        for pack in packs {
+            (self.pause)();
+            if !pack.is_empty() {
+                rest.push(pack);
+                continue;
+            }
+            match self.give_up_empty(pack.pack) {
+                Ok(true) => collected.count_removed(pack),
+                // Somebody needs something of it by now; or it is the open pack, which has to be sealed before it can go.
+                Ok(false) | Err(Error::Full { .. }) => rest.push(pack),
                 Err(error) => return Err(error),
             }
         }
-        // All copies go, this one and any other, and one that was just verified comes: in one commit.
-        session.delete(&moved.iter().map(|(cid, _)| (*cid).clone()).collect::<Vec<Cid>>())?;
+        self.session()?.flush()?;
+        for pack in rest.into_iter().filter(|pack| pack.dead_blocks > 0) {
+            collected.packs_left += u64::from(pack.is_empty());
+            self.delete_dead(pack.pack)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up a pack of which nothing was live, unless somebody needs something of it by now: whether it goes.
+    fn give_up_empty(&mut self, pack: u32) -> Result<bool> {
+        let session = self.session()?;
+        session.seal(pack)?;
+        let held = session.held();
+        for entry in readable(self.store, pack)? {
+            if self.stays(session, &entry?.cid) {
+                return Ok(false);
+            }
+        }
+        Ok(session.give_up(pack, held, true)?.is_empty())
+    }
+
+    fn delete_dead(&mut self, pack: u32) -> Result<()> {
+        let mut dead: Vec<(Key, Found)> = Vec::new();
+        let mut waiting = 0;
+        let mut entries = readable(self.store, pack)?;
+        loop {
+            self.operation.check()?;
+            (self.pause)();
+            let session = self.session()?;
+            let mut is_over = true;
+            for entry in entries.by_ref().take(GIVEN_UP_TOGETHER) {
+                let entry = entry?;
+                is_over = false;
+                if !self.stays(session, &entry.cid) {
+                    dead.extend(place_of(&entry));
+                }
+            }
+            waiting += session.discard_unheld(&dead);
+            dead.clear();
+            if is_over || waiting >= DELETED_TOGETHER as u64 {
+                session.flush()?;
+                waiting = 0;
+            }
+            if is_over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Rewrites packs for as long as the disk has room. All dead blocks are deleted already.
+    fn rewrite_all(&mut self, sparse: &[&Census], collected: &mut Collected) -> Result<()> {
+        for (at, pack) in sparse.iter().enumerate() {
+            match self.rewrite(pack.pack) {
+                Ok(true) => collected.count_rewritten(pack),
+                Ok(false) => collected.packs_left += 1,
+                Err(Error::Full { .. }) => {
+                    collected.packs_left += 1;
+                    // What was moved and not committed is taken back, unless others write, and its room with it.
+                    self.session = None;
+                    self.session = match self.store.write() {
+                        Ok(session) => Some(session),
+                        Err(Error::Locked { .. }) => {
+                            collected.packs_left += (sparse.len() - at - 1) as u64;
+                            return Ok(());
+                        }
+                        Err(error) => return Err(error),
+                    };
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.session()?.flush()
+    }
+
+    /// Moves what is left in a pack into the open one, and gives it up. False when a damaged block keeps it where it is.
+    fn rewrite(&mut self, pack: u32) -> Result<bool> {
+        // Or the blocks would be moved to where they are.
+        self.session()?.seal(pack)?;
+        let held = self.session()?.held();
+        let mut moving = Moving { pack, left_behind: Vec::new(), is_whole: true, unsynced: 0 };
+        let mut entries = readable(self.store, pack)?;
+        loop {
+            self.operation.check()?;
+            (self.pause)();
+            let (mut together, mut bytes) = (Vec::new(), 0);
+            while together.len() < MOVED_TOGETHER && (together.is_empty() || bytes < MOVED_BYTES) {
+                let Some(entry) = entries.next() else { break };
+                let entry = entry?;
+                if self.stays(self.session()?, &entry.cid) {
+                    bytes += entry.bytes;
+                    together.push(entry);
+                }
+            }
+            if together.is_empty() {
+                break;
+            }
+            self.move_some(&together, &mut moving)?;
+        }
+        if moving.is_whole {
+            // What somebody took hold of meanwhile.
+            let last: HashSet<Found> = self.session()?.give_up(pack, held, false)?.into_iter().collect();
+            if !last.is_empty() {
+                let entries = readable(self.store, pack)?.collect::<Result<Vec<StoredBlock>>>()?;
+                let last: Vec<StoredBlock> =
+                    entries.into_iter().filter(|entry| place_of(entry).is_some_and(|(_, found)| last.contains(&found))).collect();
+                for some in last.chunks(MOVED_TOGETHER) {
+                    self.move_some(some, &mut moving)?;
+                }
+            }
+        }
+        let session = self.session()?;
+        if !moving.is_whole {
+            session.keep(pack);
+            session.delete_places(moving.left_behind);
+        }
+        session.sync_ahead()?;
+        (self.pause)();
+        self.session()?.flush()?;
+        Ok(moving.is_whole)
+    }
+
+    fn move_some(&self, together: &[StoredBlock], moving: &mut Moving) -> Result<()> {
+        let session = self.session()?;
+        let cids: Vec<Cid> = together.iter().map(|entry| entry.cid.clone()).collect();
+        let mut moved = Vec::with_capacity(cids.len());
+        for (entry, block) in together.iter().zip(self.store.blocks(&cids)) {
+            match block {
+                Ok(block) => {
+                    self.store.0.take_list_along(&entry.cid)?;
+                    moved.push((&entry.cid, block));
+                    moving.left_behind.extend(place_of(entry).map(|(_, found)| found));
+                }
+                // Where it is, it can still be repaired.
+                Err(Error::Damaged { .. } | Error::UnsupportedHash { .. }) => moving.is_whole = false,
+                Err(error) => return Err(error),
+            }
+        }
         let blocks: Vec<(&Cid, &[u8])> = moved.iter().map(|(cid, block)| (*cid, &**block)).collect();
-        session.put_many(&blocks)?;
-        operation.add_files(blocks.len() as u64);
-        operation.add_bytes(blocks.iter().map(|(_, block)| block.len() as u64).sum());
+        let bytes = blocks.iter().map(|(_, block)| block.len() as u64).sum();
+        session.move_out(moving.pack, &blocks)?;
+        self.operation.add_files(blocks.len() as u64);
+        self.operation.add_bytes(bytes);
+        moving.unsynced += bytes;
+        if moving.unsynced >= MOVED_UNSYNCED {
+            session.sync_ahead()?;
+            moving.unsynced = 0;
+        }
+        Ok(())
     }
-    if is_whole {
-        session.retire(pack)?;
-    }
-    session.flush()?;
-    Ok(is_whole)
+}
+
+/// A pack whose live blocks are being moved.
+struct Moving {
+    pack: u32,
+    /// Where they were.
+    left_behind: Vec<Found>,
+    is_whole: bool,
+    unsynced: u64,
+}
+
+/// The key of a block, and where it is; `None` for those that carry themselves.
+fn place_of(entry: &StoredBlock) -> Option<(Key, Found)> {
+    let place = Place::new(entry.offset, usize::try_from(entry.bytes).ok()?)?;
+    Some((key(&entry.cid)?, Found { pack: entry.pack, place }))
 }

@@ -3,6 +3,7 @@
 use crate::disk::Lock;
 use crate::error::{Error, Result};
 use crate::inner::{Inner, locked};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ pub(crate) struct Gate {
     pub sessions: usize,
     /// Sessions opened so far.
     pub opened: u64,
+    /// The sessions that live, each by how many were opened up to it.
+    pub alive: BTreeSet<u64>,
     pub is_exclusive: bool,
     lock: Option<Box<dyn Send>>,
     pid: u32,
@@ -22,8 +25,10 @@ pub(crate) struct Gate {
 /// How a session came in.
 pub(crate) struct Entered {
     pub pid: u32,
-    /// Which session it is, if there was no other then.
-    pub alone_at: Option<u64>,
+    /// Which session of the process it is.
+    pub number: u64,
+    /// Whether there was no other then.
+    pub is_alone: bool,
 }
 
 /// How often the lock is tried while another process has it.
@@ -70,11 +75,13 @@ impl Inner {
         }
         gate.sessions += 1;
         gate.opened += 1;
+        let number = gate.opened;
+        gate.alive.insert(number);
         gate.is_exclusive = is_exclusive;
-        Ok(Entered { pid, alone_at: (gate.sessions == 1).then_some(gate.opened) })
+        Ok(Entered { pid, number, is_alone: gate.sessions == 1 })
     }
 
-    pub fn leave(&self, pid: u32) {
+    pub fn leave(&self, pid: u32, number: u64) {
         if std::process::id() != pid {
             // A forked child drops its copy of the parent's session: the pack and the lock are the parent's.
             return;
@@ -87,6 +94,7 @@ impl Inner {
             gate.lock = None;
         }
         gate.sessions = gate.sessions.saturating_sub(1);
+        gate.alive.remove(&number);
         gate.is_exclusive = false;
         drop(gate);
         self.gate_changed.notify_all();

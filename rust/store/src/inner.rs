@@ -6,6 +6,7 @@ use crate::commit::Queue;
 use crate::disk::Disk;
 use crate::error::{Error, Result};
 use crate::gate::Gate;
+use crate::hold::Holds;
 use crate::meta::{Journal, News};
 use crate::pack::{Active, PackPaths, Sealed};
 use crate::range::Trees;
@@ -45,6 +46,11 @@ pub(crate) struct Inner {
     /// Held by whoever makes a merged index; never waited for.
     pub merging: Mutex<()>,
     pub pending: RwLock<Pending>,
+    pub holds: Holds,
+    /// Held by whoever collects: one at a time. Taken before all other locks.
+    pub collecting: Mutex<()>,
+    /// Held for reading by whoever finishes a blob, for writing by whoever removes some. Taken before the other locks but `collecting`.
+    pub naming: RwLock<()>,
     pub is_poisoned: AtomicBool,
     /// Whether a session of this process lives, so that nobody else can have written.
     pub is_writing: AtomicBool,
@@ -200,6 +206,11 @@ impl Inner {
             }
         }
         Ok(has_news)
+    }
+
+    /// While this is held, no blob is being removed.
+    pub fn naming(&self) -> RwLockReadGuard<'_, ()> {
+        self.naming.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn check_poison(&self) -> Result<()> {

@@ -19,6 +19,7 @@ pub mod error;
 pub mod export;
 mod gate;
 mod group_list;
+mod hold;
 mod index;
 pub mod ingest;
 mod inner;
@@ -39,6 +40,7 @@ mod recover;
 mod session;
 mod state;
 mod store;
+mod sweep;
 pub mod verify;
 pub mod walk;
 

@@ -225,7 +225,7 @@ pub(crate) struct Active {
     map_bytes: u64,
 }
 
-fn hash_of(key: &Key) -> u64 {
+pub(crate) fn hash_of(key: &Key) -> u64 {
     // Keys are hashes already. The last bytes, since the first ones order the index.
     key.last_chunk::<8>().map_or(0, |tail| u64::from_le_bytes(*tail))
 }

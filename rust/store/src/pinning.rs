@@ -75,7 +75,7 @@ impl PinFilter {
 /// asked for on a recursive one, and with [`Error::PinName`].
 pub fn add(store: &Store, cid: &Cid, kind: PinKind, name: Option<String>, operation: &Operation) -> Result<()> {
     check_name(name.as_deref())?;
-    // From here on no collection runs: what is found stays.
+    // What is found through the session stays until it is over.
     let session = store.write()?;
     match kind {
         PinKind::Direct => {
@@ -83,12 +83,15 @@ pub fn add(store: &Store, cid: &Cid, kind: PinKind, name: Option<String>, operat
                 return Err(Error::AlreadyPinned { cid: cid.clone() });
             }
             // A blob is looked up, as leaves are.
+            if !session.stay_many(std::slice::from_ref(cid))?.contains(&true) {
+                return Err(Error::NotFound { cid: cid.clone() });
+            }
             if store.blob_bytes(cid)?.is_none() {
-                store.block(cid)?;
+                session.block(cid)?;
             }
         }
         PinKind::Recursive => {
-            walk(store, std::slice::from_ref(cid), WalkOptions::default(), operation, &mut |visited| {
+            walk(&session, std::slice::from_ref(cid), WalkOptions::default(), operation, &mut |visited| {
                 operation.add_bytes(visited.bytes);
                 Ok(())
             })?;

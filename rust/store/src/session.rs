@@ -31,14 +31,22 @@ pub struct PutCount {
 pub(crate) struct Pending {
     pub damaged: HashSet<Found>,
     pub dead: HashSet<Found>,
-    retiring: HashSet<u32>,
+    pub retiring: HashSet<u32>,
+    /// Copies in packs that are given up, of blocks that are about to be moved: they count.
+    pub rescued: HashSet<Found>,
     /// Blobs that have their name and are not committed: their length, and how many sessions rely on them.
     blobs: HashMap<Digest, (u64, usize)>,
 }
 
 impl Pending {
-    fn ignores(&self, found: Found) -> bool {
-        self.dead.contains(&found) || self.retiring.contains(&found.pack) || self.damaged.contains(&found)
+    /// Whether a session is about to delete it.
+    pub fn goes(&self, found: Found) -> bool {
+        self.dead.contains(&found) || (self.retiring.contains(&found.pack) && !self.rescued.contains(&found))
+    }
+
+    /// Whether a copy counts as "here" for puts.
+    pub fn counts(&self, state: &State, found: Found) -> bool {
+        !self.goes(found) && !self.damaged.contains(&found) && !state.is_damaged(found)
     }
 }
 
@@ -50,7 +58,7 @@ impl Inner {
 
     /// Whether the block has a copy that is to stay.
     pub fn is_kept(state: &State, pending: &Pending, key: &Key) -> std::result::Result<bool, BadIndex> {
-        state.find(key, false, &mut |found| !pending.ignores(found) && !state.is_damaged(found))
+        state.find(key, false, &mut |found| pending.counts(state, found))
     }
 
     /// Whether any block is known to be damaged, so that putting may heal.
@@ -74,11 +82,11 @@ impl Inner {
 
 /// What a session will do at its commit, besides keeping blocks.
 #[derive(Default)]
-struct Work {
+pub(crate) struct Work {
     /// Pins and marks.
     others: Vec<Op>,
-    dead: Vec<Found>,
-    retired: Vec<u32>,
+    pub dead: Vec<Found>,
+    pub retired: Vec<u32>,
     /// Blobs it relies on and that were not committed then.
     blobs: Vec<Digest>,
     /// Files that say, until the commit, that a blob has its name without being committed.
@@ -110,8 +118,10 @@ impl Work {
 pub struct Session {
     pub(crate) inner: Arc<Inner>,
     pid: u32,
-    alone_at: Option<u64>,
-    work: Mutex<Work>,
+    number: u64,
+    /// Whether it was the only one when it began.
+    is_alone: bool,
+    pub(crate) work: Mutex<Work>,
 }
 
 impl std::fmt::Debug for Session {
@@ -122,35 +132,56 @@ impl std::fmt::Debug for Session {
 
 impl Session {
     pub(crate) fn open(inner: &Arc<Inner>, is_exclusive: bool) -> Result<Self> {
-        let Entered { pid, alone_at } = inner.enter(is_exclusive)?;
-        Ok(Self { inner: Arc::clone(inner), pid, alone_at, work: Mutex::default() })
+        let Entered { pid, number, is_alone } = inner.enter(is_exclusive)?;
+        Ok(Self { inner: Arc::clone(inner), pid, number, is_alone, work: Mutex::default() })
     }
 
-    fn check(&self) -> Result<()> {
+    /// Which session of its process it is.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
         if std::process::id() == self.pid { self.inner.check_poison() } else { Err(Error::Forked) }
     }
 
     /// Whether the block is here, committed or not, and no session is about to delete it.
     pub fn has(&self, cid: &Cid) -> Result<bool> {
         let Some(key) = key(cid) else { return Ok(true) };
+        self.inner.holds.take([&key]);
         Ok(self.inner.look_up(|state| Inner::is_kept(state, &self.inner.pending(), &key))? || self.blob_bytes(cid).is_some())
     }
 
     /// [`Session::has`] of many.
     pub fn has_many(&self, cids: &[Cid]) -> Result<Vec<bool>> {
-        let mut all: Vec<bool> = self.inner.look_up(|state| {
-            let pending = self.inner.pending();
-            cids.iter().map(|cid| key(cid).map_or(Ok(true), |key| Inner::is_kept(state, &pending, &key))).collect()
-        })?;
-        for (has, cid) in all.iter_mut().zip(cids) {
-            *has = *has || self.blob_bytes(cid).is_some();
-        }
-        Ok(all)
+        self.ask_many(cids, &|state, pending, found| pending.counts(state, found))
+    }
+
+    /// Of each block, whether it has a copy that no session is about to delete, sound or not.
+    pub(crate) fn stay_many(&self, cids: &[Cid]) -> Result<Vec<bool>> {
+        self.ask_many(cids, &|_, pending, found| !pending.goes(found))
+    }
+
+    fn ask_many(&self, cids: &[Cid], counts: &dyn Fn(&State, &Pending, Found) -> bool) -> Result<Vec<bool>> {
+        let keys: Vec<Option<Key>> = cids.iter().map(key).collect();
+        let wanted: Vec<&Key> = keys.iter().flatten().collect();
+        self.inner.holds.take(wanted.iter().copied());
+        let mut found = self
+            .inner
+            .look_up(|state| {
+                let pending = self.inner.pending();
+                state.has_many(&wanted, false, &|found| counts(state, &pending, found))
+            })?
+            .into_iter();
+        let is_here = |(key, cid): (&Option<Key>, &Cid)| key.is_none() || found.next() == Some(true) || self.blob_bytes(cid).is_some();
+        Ok(keys.iter().zip(cids).map(is_here).collect())
     }
 
     /// The length of a blob, committed or not.
     fn blob_bytes(&self, cid: &Cid) -> Option<u64> {
-        self.inner.blob_bytes(cid).or_else(|| self.inner.pending_blob(&digest_of(cid)?))
+        let digest = digest_of(cid)?;
+        let _naming = self.inner.naming();
+        self.inner.blob_bytes(cid).or_else(|| self.inner.pending_blob(&digest))
     }
 
     /// Begins a blob.
@@ -183,7 +214,7 @@ impl Session {
     /// A block whose copies were all found damaged is new: it is stored once more, and the damaged copies go with the commit.
     pub fn put_many(&self, blocks: &[(&Cid, &[u8])]) -> Result<PutCount> {
         self.check()?;
-        let count = self.inner.put_many(blocks)?;
+        let count = self.inner.put_many(blocks, None)?;
         if count.new_blocks > 0 && self.inner.knows_damage() {
             self.discard_damaged(blocks)?;
         }
@@ -212,6 +243,11 @@ impl Session {
             self.delete_copies(damaged);
         }
         Ok(())
+    }
+
+    /// Deletes copies at the commit, whoever holds their blocks: these have others.
+    pub(crate) fn delete_places(&self, copies: Vec<Found>) {
+        self.delete_copies(copies);
     }
 
     /// Deletes copies of a block, at the commit, that no session is deleting yet: how many.
@@ -272,7 +308,7 @@ impl Session {
     /// on what it put. Whether it was.
     pub(crate) fn take_over_alone(&self) -> bool {
         let mut gate = locked(&self.inner.gate);
-        if gate.sessions != 1 || self.alone_at != Some(gate.opened) || std::process::id() != self.pid {
+        if gate.sessions != 1 || !self.is_alone || self.number != gate.opened || std::process::id() != self.pid {
             return false;
         }
         gate.is_exclusive = true;
@@ -420,6 +456,9 @@ impl Session {
             for pack in &work.retired {
                 pending.retiring.remove(pack);
             }
+            if !work.retired.is_empty() {
+                pending.rescued.retain(|found| !work.retired.contains(&found.pack));
+            }
         }
     }
 }
@@ -462,6 +501,6 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.forget(&locked(&self.work));
-        self.inner.leave(self.pid);
+        self.inner.leave(self.pid, self.number);
     }
 }

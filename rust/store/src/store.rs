@@ -8,6 +8,7 @@ use crate::block::Block;
 use crate::disk::{Disk, RealDisk};
 use crate::entries::Entries;
 use crate::error::{Error, Result};
+use crate::hold::Holds;
 use crate::inner::{Inner, locked};
 use crate::meta::{COMPACT_BYTES_MIN, Journal, Pin};
 use crate::pack::{Key, PackPaths, Place, key};
@@ -153,6 +154,9 @@ impl Store {
             append: Mutex::default(),
             merging: Mutex::new(()),
             pending: RwLock::default(),
+            holds: Holds::default(),
+            collecting: Mutex::default(),
+            naming: RwLock::default(),
             is_poisoned: AtomicBool::new(false),
             is_writing: AtomicBool::new(false),
             report: Mutex::new(None),

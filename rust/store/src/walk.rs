@@ -41,13 +41,23 @@ impl Source for Store {
     }
 }
 
-/// Sees what the session has put and not yet committed.
+/// Sees what the session has put and not yet committed, and nothing that is about to be deleted. What it answers with stays for as
+/// long as the session lives.
 impl Source for Session {
     fn blocks(&self, cids: &[Cid]) -> Vec<Result<Block>> {
-        cids.iter().map(|cid| self.block(cid)).collect()
+        let stay = match self.stay_many(cids) {
+            Ok(stay) => stay,
+            Err(error) => return cids.iter().map(|_| Err(error.duplicate())).collect(),
+        };
+        let not_found = |cid: &Cid| Err(Error::NotFound { cid: cid.clone() });
+        let blocks = Self::blocks(self, cids).into_iter().zip(stay).zip(cids);
+        blocks.map(|((block, stays), cid)| if stays { block } else { not_found(cid) }).collect()
     }
 
     fn size(&self, cid: &Cid) -> Result<u64> {
+        if self.stay_many(std::slice::from_ref(cid))?.contains(&false) {
+            return Err(Error::NotFound { cid: cid.clone() });
+        }
         Self::size(self, cid)
     }
 }

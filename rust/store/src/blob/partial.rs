@@ -330,6 +330,8 @@ impl Partial {
         let (inner, digest) = (&self.files.inner, self.files.digest);
         let [data_path, tree_path, map_path] = paths(&inner.blobs.paths, &digest);
         {
+            inner.holds.take([&digest]);
+            let _naming = inner.naming();
             let _deciding = locked(&inner.blobs.deciding);
             let mark = inner.make_blob_mark();
             inner.name_blob(&digest, &tree_path, &data_path)?;

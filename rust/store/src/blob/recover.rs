@@ -1,13 +1,11 @@
 //! What a dead writer left of blobs. A blob whose two files have their names was synced before it got them, so it is taken in;
 //! what has a temporary name goes (blob §5).
 
-use super::{BlobPaths, Digest, digest_of};
+use super::{BlobPaths, Digest};
 use crate::disk::{Disk, read_full_at};
 use crate::error::Result;
 use crate::inner::{Inner, locked};
 use crate::meta::Op;
-use crate::session::Session;
-use shoal_core::Cid;
 use shoal_core::bao::{Node, PAIR_BYTES, groups, root_of};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -39,28 +37,6 @@ fn whole(disk: &dyn Disk, paths: &BlobPaths, digest: &Digest) -> Option<u64> {
     let mut pair = [0; PAIR_BYTES];
     let at = Node::root(bytes).post_order(total).checked_mul(PAIR_BYTES as u64)?;
     (read_full_at(&*tree, &mut pair, at).ok()? == PAIR_BYTES && root_of(&pair) == *digest).then_some(bytes)
-}
-
-impl Session {
-    /// Removes blobs, at a commit that is made here; and files of blobs that nobody knows, which a crash may have left. Only for an
-    /// exclusive session: nobody else is about to commit a blob.
-    pub(crate) fn sweep_blobs(&self, dead: &[Cid]) -> Result<()> {
-        dead.iter().filter_map(digest_of).for_each(|digest| {
-            self.delete_blob(digest);
-        });
-        self.flush()?;
-        let (disk, blobs) = (&*self.inner.disk, &self.inner.blobs);
-        for fan in disk.list(blobs.paths.folder()).unwrap_or_default().into_iter().filter(|name| name.len() == 2) {
-            for name in disk.list(&blobs.paths.folder().join(&fan)).unwrap_or_default() {
-                if let Some((digest, "data" | "tree" | "tree.new" | "damaged")) = BlobPaths::parse(&name)
-                    && !self.inner.state().contents.blobs.contains_key(&digest)
-                {
-                    let _ = disk.remove(&blobs.paths.folder().join(&fan).join(name));
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Inner {

@@ -157,6 +157,7 @@ impl NewBlob {
     /// Gives the finished blob its name, for `session` to commit: whether it is new.
     pub fn finish(&self, session: &Session, digest: Digest, bytes: u64) -> Result<bool> {
         let inner = &self.inner;
+        inner.holds.take([&digest]);
         if self.is_known(session, &digest)? {
             return Ok(false);
         }
@@ -166,6 +167,7 @@ impl NewBlob {
         };
         self.data.sync_data().map_err(failed(&self.data_path))?;
         self.tree_file.sync_data().map_err(failed(&self.tree_path))?;
+        let _naming = inner.naming();
         let _deciding = locked(&inner.blobs.deciding);
         if self.is_known_now(session, &digest) {
             return Ok(false);
@@ -178,6 +180,7 @@ impl NewBlob {
     }
 
     fn is_known(&self, session: &Session, digest: &Digest) -> Result<bool> {
+        let _naming = self.inner.naming();
         let _deciding = locked(&self.inner.blobs.deciding);
         Ok(self.is_known_now(session, digest))
     }
