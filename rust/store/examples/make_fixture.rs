@@ -2,7 +2,7 @@
 //!
 //! Writes `FOLDER/store`, with every kind of file that a store of this version has, and `FOLDER/expected.txt`, which says what is
 //! in it. Made once for each version of the format, committed, and never again: what it shows is that later programs read it.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a program for developers")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "a program for developers")]
 
 use shoal_core::Cid;
 use shoal_core::bao::Groups;
