@@ -1,7 +1,7 @@
 //! A store of the format's version 1, made when that was new, is read whole by this program: `tests/vectors/store-v1`.
 //!
 //! `expected.txt` says what is in it, in words of its own; `examples/make_fixture.rs` made both.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::disallowed_methods, reason = "tests")]
 
 use shoal_core::Cid;
 use shoal_store::collect::{CollectOptions, collect};
