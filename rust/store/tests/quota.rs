@@ -1,5 +1,5 @@
 //! The quota: what nothing pins goes first, the least recently used before others; pinned data stay, and then adding is refused whole.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod dags;
 
@@ -162,7 +162,7 @@ fn files_and_streams_that_are_not_pinned_make_room_for_those_that_are() {
     let file = folder.path().join("file");
     std::fs::File::create(&file).and_then(|mut file| std::io::Write::write_all(&mut file, &painted(99, 300_000))).unwrap();
     let pinned = AddOptions { pin: true, ..not_pinned.clone() };
-    let report = add(&store, &[file.clone()], &pinned, &operation(), &mut |_| Ok(())).unwrap();
+    let report = add(&store, std::slice::from_ref(&file), &pinned, &operation(), &mut |_| Ok(())).unwrap();
     assert!(size(&store) <= 400_000);
     shoal_store::walk::walk(&store, &[report.roots[0].cid.clone()], Default::default(), &operation(), &mut |_| Ok(())).unwrap();
     // And now there is room for no other of that size: nothing of it is kept.
