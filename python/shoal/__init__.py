@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shoal import errors
-from shoal._core import CID, Block, Path, Profile, __version__, dag_decode, dag_encode
+from shoal._core import CID, Block, Lease, Path, Profile, __version__, dag_decode, dag_encode
 from shoal.errors import (
     Cancelled as Cancelled,
     CarError as CarError,
@@ -75,6 +75,7 @@ __all__ = [
     "File",
     "HurtPath",
     "Imported",
+    "Lease",
     "Node",
     "Operation",
     "Path",

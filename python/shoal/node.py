@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from shoal._core import CID, Block
+    from shoal._core import CID, Block, Lease
     from shoal.content import AddKeywords, AnyCID, BytesLike, Content, PathLike, Source
     from shoal.results import (
         Added,
@@ -66,6 +66,7 @@ class Node:
         *,
         read_only: bool = False,
         pack_bytes_max: int | None = None,
+        size_max: int | None = None,
         lock_wait: float = 30.0,
         threads: int | None = None,
     ) -> None:
@@ -73,6 +74,7 @@ class Node:
         self._settings: dict[str, Any] = {
             "read_only": read_only,
             "pack_bytes_max": pack_bytes_max,
+            "size_max": size_max,
             "lock_wait": lock_wait,
         }
         # Each operation has threads of its own for the processors; these here mostly wait.
@@ -233,6 +235,10 @@ class Node:
     def gc(self, *, dry_run: bool = False) -> Operation[Collected]:
         """Frees what no pin keeps; see `Store.gc`."""
         return self._operate("gc", lambda store: store.gc(dry_run=dry_run))
+
+    async def lease(self) -> Lease:
+        """Keeps what is looked up through it from `gc`, until it is closed: `with await node.lease() as lease`; see `Store.lease`."""
+        return await self._run(self.store.lease)
 
 
 class _Verbs:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 
 from shoal import _core
-from shoal._core import CID, Block, Path, Profile
+from shoal._core import CID, Block, Lease, Path, Profile
 from shoal.blob import BlobApi
 from shoal.content import open_source
 from shoal.dag import DagApi
@@ -49,7 +49,9 @@ class Store:
 
     `path` is the folder, made when there is none; without it, the environment's `SHOAL_PATH`, or else `~/.shoal`.
     One process writes at a time: a call that writes waits up to `lock_wait` seconds for another one, then raises `StoreLocked`.
-    Readers need no lock. `pack_bytes_max` is the size at which a pack file is sealed (1 GiB unless given).
+    Readers need no lock. `pack_bytes_max` is the size at which a pack file is sealed (1 GiB unless given). `size_max` is the quota:
+    the bytes that packs and blobs may have together. An add that needs room in it takes it from what no pin keeps, least recently used
+    first; where only pinned data are left it raises `StoreFull`, and nothing was added.
 
         >>> store = Store("/tmp/shoal-example")
         >>> cid = store.add(b"some bytes").cid
@@ -72,6 +74,7 @@ class Store:
         *,
         read_only: bool = False,
         pack_bytes_max: int | None = None,
+        size_max: int | None = None,
         lock_wait: float = 30.0,
     ) -> None:
         if path is None:
@@ -80,6 +83,7 @@ class Store:
         self._settings: dict[str, Any] = {
             "read_only": read_only,
             "pack_bytes_max": pack_bytes_max,
+            "size_max": size_max,
             "lock_wait": lock_wait,
         }
         self._attach(_core.Store(folder, **self._settings), None)
@@ -450,6 +454,19 @@ class Store:
         blocks, size, damaged, missing, roots, ok, hurt, *counts = row
         paths = [HurtPath(root, "/".join(names), offset, cid, is_gone) for root, names, offset, cid, is_gone in hurt]
         return VerifyReport(blocks, size, [Damage(*each) for each in damaged], missing, roots, ok, paths, *counts)
+
+    def lease(self) -> Lease:
+        """Keeps what is looked up through it from `gc`, until it is closed.
+
+            >>> with Store("/tmp/shoal-example") as store:
+            ...     cid = store.put(b"not pinned")
+            ...     with store.lease() as lease:
+            ...         assert lease.has(cid)
+            ...         freed = store.gc()
+            ...         store.has(cid)
+            True
+        """
+        return self._core.lease(self._watch("lease"))
 
     def gc(self, *, dry_run: bool = False, progress: _Watcher = None) -> Collected:
         """Deletes every block that no pin keeps and gives back its room; with `dry_run`, only counts.

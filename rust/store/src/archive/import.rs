@@ -61,6 +61,7 @@ const WORKERS_MAX: usize = 4;
 /// When this returns, everything is durable.
 pub fn import_car(store: &Store, input: &mut dyn Read, options: &ImportOptions, operation: &Operation) -> Result<Imported> {
     crate::pinning::check_name(options.pin_name.as_deref())?;
+    crate::quota::make_some_room(store, operation)?;
     let session = store.write()?;
     let before: BTreeMap<u32, u64> = store.packs()?.into_iter().map(|stat| (stat.pack, stat.bytes)).collect();
     let result = take_in(store, &session, input, options, operation);
@@ -88,6 +89,12 @@ fn take_in(store: &Store, session: &Session, input: &mut dyn Read, options: &Imp
             let old_name = store.pin(cid)?.and_then(|pin| pin.name);
             let name = options.pin_name.clone().or(old_name);
             session.pin(Pin { cid: cid.clone(), kind: PinKind::Recursive, name })?;
+        }
+    } else {
+        for (cid, is_here) in imported.roots.iter().zip(session.has_many(&imported.roots)?) {
+            if is_here {
+                session.used_now(cid)?;
+            }
         }
     }
     Ok(imported)
