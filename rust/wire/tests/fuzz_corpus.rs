@@ -19,3 +19,12 @@ static ALLOCATOR: memory::Counting = memory::Counting;
 fn nothing_a_peer_ever_sent_panics_costs_more_than_it_brought_or_depends_on_how_it_was_cut() {
     replay::replay(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus"), checks::TARGETS);
 }
+
+/// Two addresses had one text: of a path that begins with two slashes it had one, so reading it again gave another address.
+#[test]
+fn a_path_that_begins_with_two_slashes_keeps_both_in_its_text() {
+    for text in ["/unix//tmp/socket", "/unix/tmp/socket"] {
+        let address: shoal_wire::Multiaddr = text.parse().unwrap();
+        assert_eq!(address.to_string(), text);
+    }
+}
