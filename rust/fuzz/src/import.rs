@@ -18,9 +18,9 @@ use std::sync::Arc;
 /// All of them, by name.
 pub const TARGETS: &[Target] = &[("store_import", archive), ("ignore_rules", ignore_rules)];
 
-/// Buffers of a batch, of some 18 MiB each: one that is filled, and one for each of the workers that look at others. Small archives
-/// fill one; a second is asked for to see that nothing follows.
-const BATCH_BUFFERS_BYTES: usize = 2 * 19 * 1024 * 1024;
+/// The first buffers of an import hold one section at its limit of 2 MiB, then two: a small archive fills one, and a second is asked
+/// for to see that nothing follows. The rest is the store's journal, which is read in steps.
+const BUFFERS_BYTES: usize = 8 * 1024 * 1024;
 
 /// Gives so many bytes at a time.
 struct Pieces<'a>(&'a [u8], usize);
@@ -50,7 +50,7 @@ fn all(store: &Store) -> BTreeSet<Cid> {
 pub fn archive(input: &[u8]) {
     let Some((&first, archive)) = input.split_first() else { return };
     let options = ImportOptions { pin_roots: first & 0x80 != 0, pin_name: None };
-    let held = vec![0; BATCH_BUFFERS_BYTES / TIMES + input.len()];
+    let held = vec![0; BUFFERS_BYTES / TIMES + input.len()];
     let outcomes = [usize::MAX, usize::from(first & 0x7f) + 1].map(|step| {
         let store = new_store();
         let imported = bounded(TIMES, &held, || import_car(&store, &mut Pieces(archive, step), &options, &Operation::new()));
