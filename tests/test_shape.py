@@ -56,7 +56,7 @@ RUST_MAY_USE = {
     "shoal-wire": {"shoal-core"},
     "shoal-bindings": {"shoal-core", "shoal-store"},
     # A workspace of its own; its checks are included by the tests of both.
-    "shoal-fuzz": {"shoal-core", "shoal-store"},
+    "shoal-fuzz": {"shoal-core", "shoal-store", "shoal-wire"},
 }
 KNOWS_PYTHON = {"shoal-bindings"}
 IMPURE_RUST = re.compile(

@@ -513,6 +513,10 @@ def _options(keywords: dict[str, Any]) -> _core._AddOptions:
     if isinstance(options["ignore"], str):
         raise TypeError("ignore is a sequence of patterns, not one string")
     options["ignore"] = list(options["ignore"])
+    for rule in options["ignore"]:
+        if isinstance(rule, str) and not _is_text(rule):
+            message = f"the ignore rule {rule!r} is not text that can be written as UTF-8"
+            raise InvalidInput(message)
     options["ignore_files"] = [os.fspath(file) for file in options["ignore_files"]]
     for file in options["ignore_files"]:
         try:
@@ -533,6 +537,14 @@ def _options(keywords: dict[str, Any]) -> _core._AddOptions:
 
 def _reopen(path: str, settings: dict[str, Any]) -> Store:
     return Store(path, **settings)
+
+
+def _is_text(rule: str) -> bool:
+    try:
+        rule.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _name_of(source: object) -> str | None:
