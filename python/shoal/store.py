@@ -436,7 +436,8 @@ class Store:
     def gc(self, *, dry_run: bool = False, progress: _Watcher = None) -> Collected:
         """Deletes every block that no pin keeps and gives back its room; with `dry_run`, only counts.
 
-        Readers go on meanwhile, writers wait. Raises `NotFound` or `Damaged` when a pinned DAG cannot be walked to its end; nothing
+        Others of this process read, add and pin meanwhile; writers that began before are waited for, and what later ones look for or
+        put stays. Other processes wait to write. Raises `NotFound` or `Damaged` when a pinned DAG cannot be walked to its end; nothing
         was deleted then.
         """
         freed, freed_bytes, kept, kept_bytes, packs = self._core.collect(dry_run, self._watch("gc", progress))
