@@ -239,6 +239,9 @@ def test_the_top_lists_what_is_pinned(store, fs, folder):
         (str(file), "file"),
         (str(node), "other"),
     }
+    store.delete(root, force=True)
+    fs = ShoalFileSystem(store.path, write=True, skip_instance_cache=True)
+    assert {info["name"]: info["type"] for info in fs.ls("")}[str(root)] == "other"
 
 
 # Links
@@ -282,6 +285,7 @@ def test_no_link_leads_out_of_its_root(store, fs, folder):
         "up": "../secret",
         "far": "a/../../secret",
         "absolute": str(secret),
+        "from the top": "/a/text.txt",
         "long": "a/" * 3000,
     }.items():
         try:
@@ -289,7 +293,7 @@ def test_no_link_leads_out_of_its_root(store, fs, folder):
         except OSError:  # longer than the system has them
             continue
     root = str(store.add(folder).cid)
-    for name in ("up", "far", "absolute"):
+    for name in ("up", "far", "absolute", "from the top"):
         for look in (fs.open, fs.info, fs.cat_file):
             with pytest.raises(FileNotFoundError):
                 look(f"{root}/{name}")

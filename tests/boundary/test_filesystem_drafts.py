@@ -87,6 +87,9 @@ def test_a_file_that_was_not_finished_is_thrown_away(store, fs):
 
     with pytest.raises(RuntimeError):
         write_and_fail()
+    with pytest.raises(RuntimeError), fs.transaction, fs.open("new/a", "w") as file:
+        file.write("half of")
+        raise RuntimeError("half way")
     fs.open("new/b", "wb").write(b"never closed")
     gc.collect()
     assert fs.find("new") == ["new/a"]
@@ -279,9 +282,11 @@ def test_drafts_are_no_content_and_need_to_be_asked_for(store, fs):
     fs.pipe("new/a", b"draft")
     assert store.verify().ok
     store.gc()
-    assert fs.cat("new/a") == b"draft"
+    fs.pipe("a.new/b.new", b"not one of the store's own temporary files")
     with shoal.Store(store.path) as again:
         again.add(b"written beside it")
+    assert fs.cat("new/a") == b"draft"
+    assert fs.exists("a.new/b.new")
     reader = ShoalFileSystem(store.path, skip_instance_cache=True)
     assert not reader.exists("new/a")
     assert "new" not in reader.ls("", detail=False)

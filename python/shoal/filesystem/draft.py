@@ -32,6 +32,8 @@ _COMMITTING = ".committing"
 _NAME_BYTES_MAX = 200
 """Of a draft's name: leaves room for what stands behind it while it is committed."""
 
+_BUFFER_BYTES = 256 * 1024
+
 
 class Drafts:
     """The drafts of a store. `names` are the parts of a path: the draft's name, then those in its tree."""
@@ -110,7 +112,8 @@ class Drafts:
 class DraftFile(io.BufferedWriter):
     """A file of a draft, open for writing. It stands in the draft once it is closed, and not if its `with` block raises.
 
-    With `autocommit` false, as in a transaction of fsspec, only once `commit` is called.
+    With `autocommit` false, as in a transaction of fsspec, only once `commit` is called. What wraps it (text, compression,
+    `fsspec.open`) closes it in either case, and so finishes it; `with fs.transaction:` is what an error then undoes.
     """
 
     def __init__(self, fs: ShoalFileSystem, path: str, names: tuple[str, ...], mode: str, *, autocommit: bool) -> None:
@@ -124,7 +127,7 @@ class DraftFile(io.BufferedWriter):
         drafts.make_parents(names)
         descriptor, self._part = drafts.part(names)
         self._is_pending = True
-        super().__init__(io.FileIO(descriptor, "wb"))
+        super().__init__(io.FileIO(descriptor, "wb"), _BUFFER_BYTES)
         self.fs, self.path, self._place, self._autocommit = fs, path, place, autocommit
         try:
             if "a" in mode and os.path.lexists(place):

@@ -10,7 +10,6 @@ import datetime as dt
 import errno
 import os
 import shutil
-import threading
 import weakref
 from glob import has_magic
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from fsspec.utils import isfilelike, stringify_path
 
 from shoal._core import CID
-from shoal.errors import InvalidCID, NotFound
+from shoal.errors import Incomplete, InvalidCID
 from shoal.filesystem.content import Content
 from shoal.filesystem.draft import DraftFile, Drafts
 from shoal.filesystem.open_file import ContentFile
@@ -37,7 +36,6 @@ __all__ = ["ShoalFileSystem"]
 _PREFIXES = ("shoal://", "ipfs://", "shoal::", "ipfs::", "/ipfs/")
 
 _stores: weakref.WeakValueDictionary[tuple[str, bool, float], Store] = weakref.WeakValueDictionary()
-_stores_lock = threading.Lock()
 
 
 class ShoalFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -188,8 +186,8 @@ class ShoalFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
         for pin in self.store.pins.ls(kind="recursive"):
             try:
                 listing.append(Content(self.store, pin.cid, ()).info())
-            except (OSError, NotFound):  # a link on its own leads nowhere
-                continue
+            except (OSError, Incomplete):  # a link that is a root leads nowhere; and a pin may be hurt
+                listing.append({"name": str(pin.cid), "size": None, "type": "other", "cid": str(pin.cid)})
         if self._write:
             listing += [self._draft_info(name) for name in self.drafts.names()]
         return listing
@@ -447,12 +445,12 @@ class ShoalFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has n
 
 def _shared(path: str, *, write: bool, lock_wait: float) -> Store:
     """The store of a folder, open once however many filesystems are on it: fsspec makes one for each thread."""
+    # Without a lock, which a fork might find held: two threads at once open two, and one of them is soon forgotten.
     key = (path, write, lock_wait)
-    with _stores_lock:
-        store = _stores.get(key)
-        if store is None:
-            store = _stores[key] = Store(path, read_only=not write, lock_wait=lock_wait)
-        return store
+    store = _stores.get(key)
+    if store is None:
+        store = _stores[key] = Store(path, read_only=not write, lock_wait=lock_wait)
+    return store
 
 
 def _within(place: int | None, size: int, default: int) -> int:
