@@ -21,6 +21,7 @@ from shoal.errors import (
     CarError as CarError,
     Damaged as Damaged,
     ExportError as ExportError,
+    Incomplete as Incomplete,
     InvalidCID as InvalidCID,
     InvalidInput as InvalidInput,
     NotADirectory as NotADirectory,
