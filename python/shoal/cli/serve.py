@@ -6,6 +6,7 @@ The one rule: what is printed can be opened at once; the socket listens before a
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from shoal.cli.session import Session, pass_session
 from shoal.errors import InvalidCID, InvalidInput, ShoalError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from socket import socket
 
     from shoal import CID, Store
@@ -85,13 +87,19 @@ def serve(
     host = f"[{address.host}]" if ":" in address.host else address.host
     url = f"http://{host}:{listener.getsockname()[1]}"
     urls = {name: f"{url}/ipfs/{cid}{'?format=raw' if trustless else ''}" for name, cid in front.items()}
-    record = {"url": url, "listen": f"{host}:{listener.getsockname()[1]}", "roots": {name: str(cid) for name, cid in front.items()}}
+    record = {
+        "url": url,
+        "listen": f"{host}:{listener.getsockname()[1]}",
+        "roots": {name: str(cid) for name, cid in front.items()},
+    }
     if not address.is_loopback:
         click.echo(f"shoal: {host} may be reached by other machines: whoever knows a CID can fetch it", err=True)
 
     def say() -> None:
-        session.output.result(record | {"urls": urls}, f"serving at {url}/", *(f"{found}  {name}" for name, found in urls.items()))
-        click.get_text_stream("stdout").flush()
+        session.output.result(
+            record | {"urls": urls}, f"serving at {url}/", *(f"{found}  {name}" for name, found in urls.items())
+        )
+        sys.stdout.flush()
 
     _run(store, rules, listener, url, say)
     return 0
@@ -152,7 +160,7 @@ def _rules(
     )
 
 
-def _run(store: Store, rules: Rules, listener: socket, url: str, say: object) -> None:
+def _run(store: Store, rules: Rules, listener: socket, url: str, say: Callable[[], None]) -> None:
     import anyio
 
     from shoal.http import Gateway
@@ -170,7 +178,7 @@ def _run(store: Store, rules: Rules, listener: socket, url: str, say: object) ->
                         return
 
                 tasks.start_soon(end)
-                say()  # type: ignore[operator]
+                say()
                 await run_server(Gateway(node, rules), listener, stop)
                 tasks.cancel_scope.cancel()
 

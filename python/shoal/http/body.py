@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from shoal.file import File
+    from shoal import CID
+    from shoal.store import Store
 
 __all__ = ["Body", "BufferBody", "FileBody"]
 
@@ -26,10 +27,15 @@ class Body(Protocol):
 
 
 class FileBody:
-    """Parts of a file, with what stands between them."""
+    """Parts of a file, with what stands between them.
 
-    def __init__(self, file: File, parts: list[bytes | tuple[int, int]]) -> None:
-        self._file = file
+    The file is opened anew for each piece: an open one keeps the block that it verified last, and two thousand slow readers would
+    keep two thousand of those.
+    """
+
+    def __init__(self, store: Store, cid: CID, parts: list[bytes | tuple[int, int]]) -> None:
+        self._store = store
+        self._cid = cid
         # Last first.
         self._parts = parts[::-1]
         self.length: int | None = sum(len(part) if isinstance(part, bytes) else part[1] - part[0] for part in parts)
@@ -42,7 +48,7 @@ class FileBody:
                 piece = part
             else:
                 start, stop = part
-                piece = self._file.read_at(start, min(most, stop - start))
+                piece = self._store.read(self._cid, start, min(most, stop - start))
                 if not piece:
                     raise EOFError("the file is shorter than its root says")
                 if start + len(piece) < stop:

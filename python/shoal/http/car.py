@@ -65,7 +65,9 @@ def _shards_to(store: Store, directory: CID, name: str, limits: Limits) -> list[
     return found
 
 
-def car_buffers(store: Store, before: list[CID], end: CID, form: CarForm, limits: Limits) -> Iterator[bytes | memoryview]:
+def car_buffers(
+    store: Store, before: list[CID], end: CID, form: CarForm, limits: Limits
+) -> Iterator[bytes | memoryview]:
     """The CAR, as buffers. `before` are the path's blocks, `end` is what it leads to."""
     yield _header(end)
     yield from _gathered(_blocks(store, before, end, form, limits))
@@ -141,7 +143,9 @@ def _is_sent(cid: CID, seen: _Seen | None) -> bool:
     return cid.hash_code != _IDENTITY and (seen is None or seen.add(cid))
 
 
-def _below(block: Block, form: CarForm, span: tuple[int, int] | None, *, is_end: bool) -> list[tuple[CID, tuple[int, int] | None]]:
+def _below(
+    block: Block, form: CarForm, span: tuple[int, int] | None, *, is_end: bool
+) -> list[tuple[CID, tuple[int, int] | None]]:
     """The links to follow from a block, each with the part of the file that is wanted below it (None for all)."""
     code = block.cid.codec_code
     if form.scope == "block" or code == RAW:

@@ -34,8 +34,8 @@ class Resolver(Protocol):
 class StaticLinks:
     """A table: domains, and the paths they stand for ("/ipfs/…", or "/ipns/DOMAIN" for another one's).
 
-        >>> StaticLinks({"docs.example.org": "/ipfs/bafkqaaa"}).resolve("docs.example.org").path
-        '/ipfs/bafkqaaa'
+    >>> StaticLinks({"docs.example.org": "/ipfs/bafkqaaa"}).resolve("docs.example.org").path
+    '/ipfs/bafkqaaa'
     """
 
     def __init__(self, links: Mapping[str, str]) -> None:

@@ -21,12 +21,10 @@ from shoal.http.negotiate import MEDIA_TYPES
 from shoal.http.ranges import Unsatisfiable, parse_ranges
 
 if TYPE_CHECKING:
-    from shoal.file import File
     from shoal.http.limits import Limits
     from shoal.http.message import Request
     from shoal.http.negotiate import Wanted
     from shoal.http.target import Target
-    from shoal.results import Entry
     from shoal.store import Store
 
 __all__ = ["Asked", "answer", "file_answer"]
@@ -116,7 +114,7 @@ def _plain(asked: Asked) -> Answer:
     entry = asked.store.stat_path(asked.target.end)
     match entry.kind:
         case "file":
-            return file_answer(asked, entry)
+            return file_answer(asked)
         case "directory":
             return _directory(asked)
         case "symlink":
@@ -144,8 +142,8 @@ def _block(asked: Asked, headers: dict[str, str]) -> Answer:
     if unchanged := asked.unchanged(headers):
         return unchanged
     if cid.codec_code == _RAW and size > _BLOCK_BYTES_MAX:
-        return _ranged(asked, headers, size, asked.store.open(cid))
-    return _ranged(asked, headers, size, None)
+        return _ranged(asked, headers, size, is_file=True)
+    return _ranged(asked, headers, size, is_file=False)
 
 
 def _car(asked: Asked) -> Answer:
@@ -187,14 +185,20 @@ def _object(asked: Asked, form: str | None) -> Answer:
     if own is None:
         if form == "json" and cid.codec_code in {_RAW, _DAG_PB} and (file := _json_file(asked)) is not None:
             return file
-        raise Refusal(406, f"the block is {cid.codec} and is given as nothing else: ask for ?format=raw and convert it yourself")
+        raise Refusal(
+            406, f"the block is {cid.codec} and is given as nothing else: ask for ?format=raw and convert it yourself"
+        )
     if form is not None and own != form and own not in _ALSO.get(form, ()):
-        raise Refusal(406, f"the block is {own} and is given as nothing else: ask for ?format=raw and convert it yourself")
+        raise Refusal(
+            406, f"the block is {own} and is given as nothing else: ask for ?format=raw and convert it yourself"
+        )
     if form is None and asked.wanted.accepts_html and own in {"dag-json", "dag-cbor"}:
         return _object_page(asked, own)
     shown = form or own
     headers = asked.headers(etag.plain_etag(cid, shown), MEDIA_TYPES[shown])
-    headers["Content-Disposition"] = asked.disposition("inline" if shown in _INLINE else "attachment", f"{cid}.{_suffix(shown)}")
+    headers["Content-Disposition"] = asked.disposition(
+        "inline" if shown in _INLINE else "attachment", f"{cid}.{_suffix(shown)}"
+    )
     return _block(asked, headers)
 
 
@@ -205,12 +209,16 @@ def _suffix(form: str) -> str:
 def _json_file(asked: Asked) -> Answer | None:
     """A file as JSON, if it is one of at most a block's size, or is called so."""
     entry = asked.store.stat_path(asked.target.end)
-    return file_answer(asked, entry, kind=MEDIA_TYPES["json"]) if entry.kind == "file" else None
+    return file_answer(asked, kind=MEDIA_TYPES["json"]) if entry.kind == "file" else None
 
 
 def _object_page(asked: Asked, form: str) -> Answer:
     cid = asked.target.end
-    headers = asked.headers(f'"DagIndex-{etag.listing_etag(cid, listing.TEMPLATE)[10:]}', "text/html; charset=utf-8", cache=etag.LISTING_CACHE)
+    headers = asked.headers(
+        f'"DagIndex-{etag.listing_etag(cid, listing.TEMPLATE)[10:]}',
+        "text/html; charset=utf-8",
+        cache=etag.LISTING_CACHE,
+    )
     headers["Content-Security-Policy"] = listing.CSP
     block = asked.store.get_block(cid)
     if unchanged := asked.unchanged(headers):
@@ -226,7 +234,7 @@ def _object_page(asked: Asked, form: str) -> Answer:
 # Files
 
 
-def file_answer(asked: Asked, entry: Entry, *, status: int = 200, tag: str | None = None, kind: str | None = None) -> Answer:
+def file_answer(asked: Asked, *, status: int = 200, tag: str | None = None, kind: str | None = None) -> Answer:
     """A file, or parts of it. With another `status` it is an error's page, and whole."""
     cid = asked.target.end
     file = asked.store.open(cid)
@@ -241,20 +249,23 @@ def file_answer(asked: Asked, entry: Entry, *, status: int = 200, tag: str | Non
         headers["Content-Disposition"] = asked.disposition("inline", name)
     if status != 200:
         headers["Content-Length"] = str(file.size)
-        return Answer(status, headers, FileBody(file, [(0, file.size)]))
+        return Answer(status, headers, FileBody(asked.store, cid, [(0, file.size)]))
     if unchanged := asked.unchanged(headers):
         return unchanged
-    return _ranged(asked, headers, file.size, file)
+    return _ranged(asked, headers, file.size, is_file=True)
 
 
 def _check_size(asked: Asked, size: int) -> None:
     most = asked.limits.response_bytes_max
     if most is not None and size > most:
-        raise Refusal(410, f"answers larger than {most} bytes are not made here: ask for ?format=car or ?format=raw and put it together yourself")
+        raise Refusal(
+            410,
+            f"answers larger than {most} bytes are not made here: ask for ?format=car or ?format=raw and put it together yourself",
+        )
 
 
-def _ranged(asked: Asked, headers: dict[str, str], size: int, file: File | None) -> Answer:
-    """The whole, or the ranges asked for. Without a file it is a block."""
+def _ranged(asked: Asked, headers: dict[str, str], size: int, *, is_file: bool) -> Answer:
+    """The whole, or the ranges asked for, of a file or of a block."""
     headers["Accept-Ranges"] = "bytes"
     request = asked.request.headers
     header = request.get("range") if etag.is_range_allowed(request.get("if-range"), headers["Etag"]) else None
@@ -281,8 +292,8 @@ def _ranged(asked: Asked, headers: dict[str, str], size: int, file: File | None)
     headers["Content-Length"] = str(length)
     if asked.request.method == "HEAD":
         return Answer(status, headers)
-    if file is not None:
-        return Answer(status, headers, FileBody(file, parts))
+    if is_file:
+        return Answer(status, headers, FileBody(asked.store, asked.target.end, parts))
     view = memoryview(asked.store.get_block(asked.target.end))
     pieces = (part if isinstance(part, bytes) else view[part[0] : part[1]] for part in parts)
     return Answer(status, headers, BufferBody(pieces, length))
@@ -303,7 +314,15 @@ def _directory(asked: Asked) -> Answer:
         location = place.base + quoted(target.names, slash=True) + query
         if not location.isascii() or not location.isprintable():
             raise Refusal(400, "the query is not printable: quote it")
-        return Answer(301, {"Location": location, "X-Ipfs-Path": target.path, "X-Ipfs-Roots": asked.roots, "Cache-Control": etag.FOREVER})
+        return Answer(
+            301,
+            {
+                "Location": location,
+                "X-Ipfs-Path": target.path,
+                "X-Ipfs-Roots": asked.roots,
+                "Cache-Control": etag.FOREVER,
+            },
+        )
     try:
         index, rest = asked.store.resolve(Path(target.end, "index.html"))
     except (NotFound, NotADirectory):
@@ -312,14 +331,16 @@ def _directory(asked: Asked) -> Answer:
     if rest or entry.kind != "file":
         return _listing(asked)
     inner = Asked(asked.store, asked.limits, asked.request, asked.wanted, target.down("index.html", index))
-    found = file_answer(inner, entry, tag=etag.plain_etag(target.end))
+    found = file_answer(inner, tag=etag.plain_etag(target.end))
     found.headers |= {"X-Ipfs-Path": asked.path, "X-Ipfs-Roots": asked.roots}
     return found
 
 
 def _listing(asked: Asked) -> Answer:
     target, place = asked.target, asked.target.place
-    headers = asked.headers(etag.listing_etag(target.end, listing.TEMPLATE), "text/html; charset=utf-8", cache=etag.LISTING_CACHE)
+    headers = asked.headers(
+        etag.listing_etag(target.end, listing.TEMPLATE), "text/html; charset=utf-8", cache=etag.LISTING_CACHE
+    )
     headers["Content-Security-Policy"] = listing.CSP
     if unchanged := asked.unchanged(headers):
         return unchanged

@@ -86,31 +86,21 @@ class Gateway:
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         rules, store = self._rules, self._node.store
-        is_head = scope["method"] == "HEAD"
-        first = b""
 
-        def work() -> Answer:
-            nonlocal first
+        def work() -> tuple[Answer, bytes]:
             try:
                 request = Request.parse(scope, rules.limits, trust_proxy=rules.trust_proxy)
             except Refusal as refusal:
-                return Answer.refused(refusal)
-            answer = answer_to(store, rules, request)
-            if not isinstance(answer.body, bytes) and not is_head:
-                # Most answers end with their first piece, and cost one visit to a thread.
-                first = answer.body.read(rules.limits.piece_bytes_min)
-            return answer
+                return Answer.refused(refusal), b""
+            return answer_to(store, rules, request)
 
-        answer: Answer | None = None
+        answer, first = None, b""
         with anyio.move_on_after(rules.limits.retrieval_seconds):
-            try:
-                answer = await self._in_thread(work, abandon=True)
-            except Exception:  # noqa: BLE001 - the first piece is damaged or missing: nothing was sent yet, so it can be said
-                answer = Answer.refused(Refusal(500, "the content is damaged or not all here"))
+            answer, first = await self._in_thread(work, abandon=True)
         if answer is None:
             refusal = Refusal(504, "the content could not be read in time: try again later", {"Retry-After": "10"})
             answer = Answer.refused(refusal)
-        body = answer.body
+        body, is_head = answer.body, scope["method"] == "HEAD"
         if isinstance(body, bytes) or is_head:
             await _send_whole(send, answer, is_head=is_head)
             return
@@ -178,7 +168,9 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 def _start(answer: Answer) -> Message:
-    headers = [(name.lower().encode("ascii"), value.encode("ascii", "replace")) for name, value in answer.headers.items()]
+    headers = [
+        (name.lower().encode("ascii"), value.encode("ascii", "replace")) for name, value in answer.headers.items()
+    ]
     return {"type": "http.response.start", "status": answer.status, "headers": headers}
 
 
@@ -188,5 +180,3 @@ async def _send_whole(send: Send, answer: Answer, *, is_head: bool) -> None:
         answer.headers.setdefault("Content-Length", str(len(body)))
     await send(_start(answer))
     await send({"type": "http.response.body", "body": b"" if is_head else body, "more_body": False})
-
-

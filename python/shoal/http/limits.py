@@ -41,12 +41,13 @@ class Limits:
     """Blocks that one CAR without duplicates may have: each is remembered, in about 150 bytes. One with duplicates has no such bound."""
     depth_max: int = 128
     """Levels of a DAG, as everywhere in the store."""
-    piece_bytes_min: int = 65536
-    """What every reader is sent at a time at first."""
+    piece_bytes_min: int = 32768
+    """What every reader is sent at a time at first. It is in memory about three times: here, in the server, and in its socket's buffer."""
     piece_bytes_max: int = 1048576
     """What a fast reader of a file is sent at a time: measured, more brings nothing."""
-    in_flight_bytes: int = 48 * 1048576
-    """Shared by the pieces of all answers: with 2,000 slow readers each has 64 KiB on its way, not 1 MiB."""
+    in_flight_bytes: int = 32 * 1048576
+    """Shared by the pieces of all answers: with 2,000 slow readers each has 32 KiB on its way, not 1 MiB.
+    In memory it is about three times this, as above."""
 
     def piece_bytes(self, sent: int, active: int) -> int:
         """What to read next for an answer of which `sent` bytes were taken, while `active` are under way.

@@ -61,7 +61,7 @@ def directory_page(
     here = base + quoted(names)
     trail, link = [], root_link
     for place, crumb in enumerate(crumbs[1:]):
-        link = root_link if place == 0 else link + quoted((crumb,))
+        link = root_link if place == 0 else link.rstrip("/") + quoted((crumb,))
         trail.append(f'<a href="{_h(link)}">{_h(crumb)}</a>')
     rows = [f'<tr><td><a href="{_h(here)}/..">..</a></td><td></td><td></td></tr>'] if names else []
     for entry in entries:
@@ -95,9 +95,12 @@ def object_page(*, cid: CID, form: str, text: str) -> str:
 def front_page(roots: Mapping[str, CID]) -> str:
     """The page at "/": what was named when the gateway was started."""
     rows = [
-        f'<tr><td><a href="/ipfs/{cid}">{_h(name)}</a></td><td translate="no">{cid}</td><td></td></tr>' for name, cid in roots.items()
+        f'<tr><td><a href="/ipfs/{cid}">{_h(name)}</a></td><td translate="no">{cid}</td><td></td></tr>'
+        for name, cid in roots.items()
     ]
-    body = f"<h1>Shoal</h1>\n<p>A gateway: content by its hash, at /ipfs/CID.</p>\n<table>\n{chr(10).join(rows)}\n</table>"
+    body = (
+        f"<h1>Shoal</h1>\n<p>A gateway: content by its hash, at /ipfs/CID.</p>\n<table>\n{chr(10).join(rows)}\n</table>"
+    )
     return TEMPLATE.format(title="Shoal", body=body)
 
 

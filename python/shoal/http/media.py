@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import re
 
 __all__ = ["SNIFF_BYTES", "media_type"]
 
@@ -17,7 +18,12 @@ _MORE = {
 }  # fmt: skip
 for _suffix, _type in _MORE.items():
     _BY_NAME.add_type(_type, _suffix)
-_COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz", "br": "application/octet-stream"}
+_COMPRESSED = {
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+    "br": "application/octet-stream",
+}
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF87a", "image/gif"), (b"GIF89a", "image/gif"),
     (b"%PDF-", "application/pdf"), (b"PK\x03\x04", "application/zip"), (b"\x1f\x8b", "application/gzip"), (b"OggS", "application/ogg"),
@@ -53,6 +59,8 @@ def _by_content(first: bytes) -> str:
         return "image/svg+xml"
     if start.startswith(b"<?xml"):
         return "image/svg+xml" if b"<svg" in start else "text/xml"
+    if re.match(rb'[{[]\s*("[^"]*"\s*[:,]|[{[])', start):
+        return "application/json"
     if any(byte < 32 and byte not in b"\t\n\r\x0c\x1b" for byte in first):
         return "application/octet-stream"
     try:

@@ -80,7 +80,9 @@ def _accepted(header: str) -> list[tuple[str, dict[str, str]]]:
     found: list[tuple[float, str, dict[str, str]]] = []
     for offer in header.split(",")[:64]:
         media, *rest = (part.strip() for part in offer.split(";"))
-        parameters = {key.strip().lower(): value.strip(' "') for key, _, value in (part.partition("=") for part in rest)}
+        parameters = {
+            key.strip().lower(): value.strip(' "') for key, _, value in (part.partition("=") for part in rest)
+        }
         try:
             weight = float(parameters.pop("q", "1"))
         except ValueError:

@@ -56,29 +56,38 @@ class Rules:
     """What the page at "/" lists: names and roots."""
 
 
-def answer_to(store: Store, rules: Rules, request: Request) -> Answer:
-    """The answer, whatever happens: errors become their status."""
+def answer_to(store: Store, rules: Rules, request: Request) -> tuple[Answer, bytes]:
+    """The answer, and the first bytes of a body that is read piece by piece. Whatever happens: errors become their status.
+
+    Most bodies end with their first bytes; and what is missing there can still be said.
+    """
+    first = b""
     try:
         answer = _answer(store, rules, request)
-    except Refusal as refusal:
-        answer = Answer.refused(refusal)
-    except NotFound as error:
-        if request.is_only_if_cached:
-            answer = Answer.refused(Refusal(412, "it is not here, and nothing is fetched for only-if-cached"))
-        else:
-            answer = Answer.refused(Refusal(404, str(error)))
-    except NotADirectory as error:
-        answer = Answer.refused(Refusal(404, str(error)))
-    except InvalidInput as error:
-        answer = Answer.refused(Refusal(400, str(error)))
-    except Damaged as error:
-        answer = Answer.refused(Refusal(500, f"{error}: the owner of this gateway can repair it"))
-    except (ShoalError, OSError):
-        answer = Answer.refused(Refusal(500, "the store cannot be read just now"))
+        if not isinstance(answer.body, bytes) and request.method != "HEAD":
+            first = answer.body.read(rules.limits.piece_bytes_min)
+    except (Refusal, ShoalError, OSError, EOFError) as error:
+        answer = Answer.refused(_refusal(error, request))
     if "Cross-Origin-Resource-Policy" not in answer.headers:
         answer.headers |= _CORS
     answer.headers.setdefault("X-Content-Type-Options", "nosniff")
-    return answer
+    return answer, first
+
+
+def _refusal(error: Exception, request: Request) -> Refusal:
+    match error:
+        case Refusal():
+            return error
+        case NotFound() if request.is_only_if_cached:
+            return Refusal(412, "it is not here, and nothing is fetched for only-if-cached")
+        case NotFound() | NotADirectory():
+            return Refusal(404, str(error))
+        case InvalidInput():
+            return Refusal(400, str(error))
+        case Damaged():
+            return Refusal(500, f"{error}: the owner of this gateway can repair it")
+        case _:
+            return Refusal(500, "the store cannot be read just now")
 
 
 def _answer(store: Store, rules: Rules, request: Request) -> Answer:
@@ -97,7 +106,7 @@ def _answer(store: Store, rules: Rules, request: Request) -> Answer:
         return _by_path(store, rules, request, site, wanted)
     if request.headers.get("service-worker") == "script" and not request.names:
         raise Refusal(400, "a service worker is not given for a root itself")
-    place, root, before = _isolated(store, rules, request, site)
+    place, root, before = _isolated(rules, request, site)
     return _content(store, rules, request, wanted, place, root, before, request.names)
 
 
@@ -131,7 +140,9 @@ def _named(rules: Rules, namespace: str, text: str) -> tuple[Place, CID, tuple[s
         return Place("ipfs", text, base), root, ()
     found = _linked(rules, text)
     if found is None:
-        raise Refusal(404, "no such name is known here: this gateway resolves DNSLinks that it was given, and no IPNS keys yet")
+        raise Refusal(
+            404, "no such name is known here: this gateway resolves DNSLinks that it was given, and no IPNS keys yet"
+        )
     path, link = found
     return Place("ipns", text.lower(), base, ttl_seconds=link.ttl_seconds), path[0], path[1]
 
@@ -144,7 +155,7 @@ def _linked(rules: Rules, domain: str) -> tuple[tuple[CID, tuple[str, ...]], Dns
     return (CID(parts[1]), tuple(parts[2:])), link
 
 
-def _isolated(store: Store, rules: Rules, request: Request, site: Site) -> tuple[Place, CID, tuple[str, ...]]:
+def _isolated(rules: Rules, request: Request, site: Site) -> tuple[Place, CID, tuple[str, ...]]:
     """The root that has this origin to itself."""
     port = request.authority[len(request.host) :]
     gateway = f"//{site.gateway}{port}" if site.gateway else None
@@ -158,20 +169,23 @@ def _isolated(store: Store, rules: Rules, request: Request, site: Site) -> tuple
         domain = subdomain.uninlined(domain)
         found = _linked(rules, domain)
     if found is None:
-        raise Refusal(404, "no such name is known here: this gateway resolves DNSLinks that it was given, and no IPNS keys yet")
+        raise Refusal(
+            404, "no such name is known here: this gateway resolves DNSLinks that it was given, and no IPNS keys yet"
+        )
     path, dns = found
-    link = f"{gateway}/ipns/{domain}" if gateway else f"//{request.authority}"
+    link = f"{gateway}/ipns/{domain}" if gateway else f"//{request.authority}/"
     place = Place("ipns", domain, "", is_isolated=True, root_link=link, gateway=gateway, ttl_seconds=dns.ttl_seconds)
     return place, path[0], path[1]
 
 
-def _to_subdomain(request: Request, site: Site, namespace: str, root_text: str, root: CID, names: tuple[str, ...]) -> Answer:
+def _to_subdomain(
+    request: Request, site: Site, namespace: str, root_text: str, root: CID, names: tuple[str, ...]
+) -> Answer:
     """301 to the origin that this root has to itself."""
     if namespace == "ipfs":
         label = subdomain.label_of(root)
     else:
-        inline = site.rule.inline_dnslink and (request.scheme == "https" or "." not in root_text)
-        label = subdomain.inlined(root_text.lower()) if inline else root_text.lower()
+        label = subdomain.inlined(root_text.lower()) if site.rule.inline_dnslink else root_text.lower()
         if len(label) > 63 and "." not in label:
             raise Refusal(400, "the name is incompatible with DNS label length limit of 63")
     query = f"?{request.query_text}" if request.query_text else ""
@@ -193,10 +207,20 @@ def _from_uri(request: Request) -> Answer:
 
 
 def _content(
-    store: Store, rules: Rules, request: Request, wanted: Wanted, place: Place, root: CID, before: tuple[str, ...], names: tuple[str, ...]
+    store: Store,
+    rules: Rules,
+    request: Request,
+    wanted: Wanted,
+    place: Place,
+    root: CID,
+    before: tuple[str, ...],
+    names: tuple[str, ...],
 ) -> Answer:
     if rules.trustless_only and wanted.format not in {"raw", "car"}:
-        raise Refusal(406 if wanted.format else 400, "this gateway gives only what the client can check: ask for ?format=raw or ?format=car")
+        raise Refusal(
+            406 if wanted.format else 400,
+            "this gateway gives only what the client can check: ask for ?format=raw or ?format=car",
+        )
     if root in rules.denied:
         raise Refusal(410, "this gateway does not serve that root")
     if request.is_only_if_cached and not store.has(root):
@@ -206,7 +230,11 @@ def _content(
     except (NotFound, Refusal) as error:
         if isinstance(error, Refusal) and error.status != 404:
             raise
-        redirected = _redirected(store, rules, request, place, root, before, names) if place.is_isolated and wanted.format is None else None
+        redirected = (
+            _redirected(store, rules, request, place, root, before, names)
+            if place.is_isolated and wanted.format is None
+            else None
+        )
         if redirected is None:
             raise
         return redirected
@@ -216,7 +244,13 @@ def _content(
 
 
 def _redirected(
-    store: Store, rules: Rules, request: Request, place: Place, root: CID, before: tuple[str, ...], names: tuple[str, ...]
+    store: Store,
+    rules: Rules,
+    request: Request,
+    place: Place,
+    root: CID,
+    before: tuple[str, ...],
+    names: tuple[str, ...],
 ) -> Answer | None:
     """What the site's `_redirects` says of a path that is not there; None where it says nothing."""
     limits = rules.limits
@@ -248,14 +282,21 @@ def _rewritten(
 ) -> Answer:
     """Another file of the site in the place of the one that is not there, under its URL."""
     inner = Request.parse(
-        {"raw_path": urlsplit(to).path.encode(), "path": "", "headers": [], "method": request.method, "query_string": b""}, rules.limits
+        {
+            "raw_path": urlsplit(to).path.encode(),
+            "path": "",
+            "headers": [],
+            "method": request.method,
+            "query_string": b"",
+        },
+        rules.limits,
     )
     target: Target = reach(store, place, root, before, inner.names)
     asked = Asked(store, rules.limits, request, Wanted(None), target)
     entry = store.stat_path(target.end)
     if entry.kind != "file":
         raise Refusal(500, "a rule of _redirects leads to what is no file")
-    return forms.file_answer(asked, entry, status=status)
+    return forms.file_answer(asked, status=status)
 
 
 def _front(rules: Rules) -> Answer:

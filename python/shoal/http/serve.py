@@ -67,12 +67,14 @@ def listen(address: Address) -> socket.socket:
                 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALL_SECONDS * 1000)
             listener.bind(where)
             listener.listen(_BACKLOG)
-            listener.setblocking(False)
+            listener.setblocking(False)  # noqa: FBT003 - the standard library's
         except BaseException:
             listener.close()
             raise
     except OSError as error:
-        raise InvalidInput(f"cannot listen on {address.host}:{address.port}: {error.strerror}: choose another with --listen") from None
+        raise InvalidInput(
+            f"cannot listen on {address.host}:{address.port}: {error.strerror}: choose another with --listen"
+        ) from None
     return listener
 
 

@@ -83,7 +83,9 @@ def label_of(cid: CID) -> str:
 def parse_label(label: str) -> CID:
     """The root of a subdomain. Raises `Refusal`."""
     if len(label) > _LABEL_MAX:
-        raise Refusal(400, "CID incompatible with DNS label length limit of 63: use it in a path at the gateway's address")
+        raise Refusal(
+            400, "CID incompatible with DNS label length limit of 63: use it in a path at the gateway's address"
+        )
     try:
         return CID(label)
     except InvalidCID as error:

@@ -1,4 +1,7 @@
-"""A directory or file as a tar, made as it is sent. Names that would leave the folder it is unpacked in are refused before anything is sent."""
+"""A directory or file as a tar, made as it is sent.
+
+The one rule: a name or link that would leave the folder in which it is unpacked is refused, where it can be before anything is sent.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_names", "tar_buffers"]
 
-_READ_BYTES = 262144
+_READ_BYTES = 131072
 _CHECKED_MAX = 100_000
 """Entries looked at before the first byte; what comes behind them is checked as it is sent, and cuts the tar."""
 
@@ -69,9 +72,9 @@ def _entry(store: Store, entry: Entry, path: str) -> Iterator[bytes]:
     else:
         about.mode, about.size = 0o644 if entry.mode is None else entry.mode, entry.size or 0
         yield _header(about)
-        with store.open(entry.cid) as file:
-            while piece := file.read(_READ_BYTES):
-                yield piece
+        # As bodies of files do: nothing is kept open while the reader is slow.
+        for at in range(0, about.size, _READ_BYTES):
+            yield store.read(entry.cid, at, min(_READ_BYTES, about.size - at))
         if about.size % 512:
             yield b"\0" * (512 - about.size % 512)
 
