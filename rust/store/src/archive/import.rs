@@ -45,7 +45,9 @@ pub struct Imported {
 /// Bytes of the archive verified together: sixteen blocks of 1 MiB fill the widest SHA-256.
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// Room for a batch and the beginning of the section behind it.
-const BUFFER_BYTES: usize = BATCH_BYTES + CAR_SECTION_BYTES_MAX + VARINT_BYTES_MAX;
+const BUFFER_BYTES: usize = BATCH_BYTES + SECTION_BYTES;
+/// A buffer of this size holds any section.
+const SECTION_BYTES: usize = CAR_SECTION_BYTES_MAX + VARINT_BYTES_MAX;
 /// Bytes read at a time where nothing is verified.
 const SKIP_BYTES: usize = 64 * 1024;
 /// Workers, each with a buffer. More would outrun any input.
@@ -248,13 +250,15 @@ struct Archive<'a> {
     rest: Vec<u8>,
     /// Bytes of the archive that were read.
     position: u64,
+    /// How much the next batch may be: little at first, for small archives are many.
+    buffer_bytes: usize,
     /// car §2.1: where the data end and what comes behind them; version 1 ends where its input does.
     wrapper: Option<v2::Header>,
 }
 
 impl<'a> Archive<'a> {
     fn open(input: &'a mut dyn Read) -> Result<Self> {
-        let mut archive = Self { input, roots: Vec::new(), rest: Vec::new(), position: 0, wrapper: None };
+        let mut archive = Self { input, roots: Vec::new(), rest: Vec::new(), position: 0, buffer_bytes: SECTION_BYTES, wrapper: None };
         archive.read_more(v2::PRAGMA.len())?;
         if archive.rest == v2::PRAGMA {
             archive.rest.clear();
@@ -333,11 +337,8 @@ impl<'a> Archive<'a> {
 
     /// The next sections, some 16 MiB of them; none at the end of the archive.
     fn next_batch(&mut self, mut buffer: Vec<u8>) -> Result<Batch> {
-        if buffer.is_empty() {
-            // The system gives zeroed pages as they are touched; a small archive touches few. A buffer that comes back is whole.
-            buffer = vec![0; BUFFER_BYTES];
-        }
-        buffer.resize(BUFFER_BYTES.max(self.rest.len()), 0);
+        buffer.resize(self.buffer_bytes.max(self.rest.len()), 0);
+        self.buffer_bytes = BUFFER_BYTES.min(2 * self.buffer_bytes);
         let from = self.rest.len();
         if let Some(front) = buffer.get_mut(..from) {
             front.copy_from_slice(&self.rest);
