@@ -39,17 +39,18 @@ MAY_IMPORT = {
     "stream": {"errors", "_core", "results", "content", "file", "store"},
     "node": {"errors", "_core", "results", "content", "file", "dag", "pin", "store", "operation", "stream"},
     "filesystem": {"errors", "_core", "results", "file", "store"},
-    "cli": {"errors", "config", "results", "file", "store", "node", ""},
+    "http": {"errors", "results", "file", "store", "node", ""},
+    "cli": {"errors", "config", "results", "file", "store", "node", "http", ""},
     # The front door opens onto every room but the command line.
     "": {"errors", "_core", "results", "file", "store", "node"},
 }
 # These two measure the core's own machines; every other command goes through the store or the node.
 MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 # Modules that may not be imported while `import shoal` runs: they cost more than all of Shoal.
-LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs", "fsspec"}
+LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs", "fsspec", "uvicorn", "hypercorn"}
 # Rooms that `import shoal` loads.
 LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "dag", "pin", "blob", "store"}
-LOADED_LATER = {"node", "operation", "stream", "cli", "config", "filesystem"}
+LOADED_LATER = {"node", "operation", "stream", "http", "cli", "config", "filesystem"}
 
 RUST_MAY_USE = {
     "shoal-core": set(),
