@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from shoal.exchange.message import Message
-
 from sim.dag import Painted
 from sim.node import Node
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from shoal.exchange.message import Link as DagLink, Message
 from shoal.exchange.server import Server
 from shoal.exchange.session import Session
-
 from sim.dag import Dag, Painted, cid_of
 from sim.link import Line, Link, Way
 

@@ -51,7 +51,7 @@ class Frontier:
         self._depth_max = depth_max
         top = _List(None, (), list(roots), 0)
         self._known = len(top.links or ())
-        self._heap: list[tuple[Path, _List]] = [((0,), top)]
+        self._heap: list[tuple[Path, _List]] = [((0,), top)] if top.links else []
         # Blocks whose links are to come, and where those stand: a forgotten list, or only a place.
         self._expected: dict[CID, Path | _List] = {}
         self._arrived: dict[CID, None] = {}
@@ -84,14 +84,14 @@ class Frontier:
                 heapq.heappop(heap)
                 self._read_again(here)
                 continue
-            link = links[here.next] if here.next < len(links) else None
-            if link is None:
+            link = links[here.next]
+            here.next += 1
+            if here.next < len(links):
+                # The place grows, and mostly stays the smallest.
+                heapq.heapreplace(heap, ((*here.path, here.next), here))
+            else:
                 heapq.heappop(heap)
                 self._known -= len(links)
-                continue
-            here.next += 1
-            # The place grows, and mostly stays the smallest.
-            heapq.heapreplace(heap, ((*here.path, here.next), here))
             cid = link.cid
             if link.is_leaf:
                 if link.is_here or cid in arrived:
@@ -117,7 +117,7 @@ class Frontier:
             known.links, known.read_at = links, self._arrivals
         else:
             known = _List(cid, place, links, self._arrivals)
-        if not links:
+        if known.next >= len(links):
             return True
         if len(known.path) >= self._depth_max:
             return False

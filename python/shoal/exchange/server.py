@@ -207,15 +207,17 @@ class Server:
             return next((self._send(ledger) for ledger in self._turn if ledger.has_words), None)
         while self._turn:
             ledger = self._turn[0]
-            if not ledger.has_words and not ledger.may_have_blocks:
+            may_have_blocks = ledger.may_have_blocks
+            if not ledger.has_words and not may_have_blocks:
                 self._leave(ledger)
-            elif ledger.has_words or ledger.deficit > 0:
-                return self._send(ledger)
-            else:
+                continue
+            if may_have_blocks and ledger.deficit <= 0:
                 # Its turn begins. A debt is paid off in some rounds: no block is larger than eight turns.
                 ledger.deficit += TURN_BYTES
-                if ledger.deficit <= 0:
+                if ledger.deficit <= 0 and not ledger.has_words:
                     self._turn.rotate(-1)
+                    continue
+            return self._send(ledger)
         return None
 
     # Wants

@@ -261,7 +261,7 @@ class Session:
             if asked is None or self._strangers or self._helpers:
                 self._call_back(want)
             if want.size is None:
-                self._size_guess += (size - self._size_guess) / 8
+                self._size_guess += (size - self._size_guess) / (8 if self.statistics.blocks else 1)
             accepted.append((cid, data))
             statistics.blocks += 1
             statistics.bytes += size
@@ -271,6 +271,7 @@ class Session:
             self._progress_at = now
             peer.silent_since = now
             peer.coming = peer.stalls = 0
+            peer.stalled_until = 0.0
             self._has_helped(peer)
             if self._in_flight + BLOCK_BYTES_MAX > self._in_flight_max:
                 self._fill_all()
@@ -324,9 +325,8 @@ class Session:
         asked = peer.asked.get(cid)
         if asked is not None:
             peer.stats.answered_now(asked.at, now)
+            # Later it is shown the want as a question, and will say so if it gets the block.
             self._take_back(peer, want)
-            # From now on it is only a question: it will say so if it gets the block.
-            peer.probe(cid)
         if peer in self._strangers:
             # Behind those who were not tried yet.
             del self._strangers[peer]
@@ -400,6 +400,9 @@ class Session:
 
     def _end(self, reason: str) -> None:
         """Gives up all that is wanted, and whatever would have come after it."""
+        if not self._wants:
+            # Nobody was there to be asked.
+            self._take()
         for cid in list(self._wants) or self._frontier.expected():
             self._fail(cid, reason)
         self._is_ended = True
@@ -467,7 +470,7 @@ class Session:
                 continue
             # At the peer's rate it would be here now; what is late stays late for as long again, as far as anyone knows.
             here = age - patience - ahead / (peer.stats.rate or 1.0)
-            if other.seconds_for(asked.charged) + MARGIN_SECONDS < here:
+            if other.seconds_for(asked.charged) + max(MARGIN_SECONDS, patience) < here:
                 self.statistics.moves += 1
                 self._take_back(peer, want)
                 self._ask(other, want)
@@ -525,17 +528,23 @@ class Session:
         """Asks every peer that has room for what it can be asked for."""
         if self._to_fill and (self._helpers or self._strangers):
             self._probe()
-        # An insertion while this runs is of a peer that is behind, and is met.
+        # Who stalled last gets what nobody else can take.
+        stalled = [peer for peer in self._to_fill if peer.stalls]
+        for peer in stalled:
+            del self._to_fill[peer]
+        self._to_fill.update(dict.fromkeys(stalled))
         while self._to_fill and self._in_flight < self._in_flight_max:
             peer = next(iter(self._to_fill))
             del self._to_fill[peer]
-            if not peer.wants_refill():
-                continue
-            while peer.has_room(self._now) and self._in_flight < self._in_flight_max:
-                want = self._next_for(peer)
-                if want is None:
-                    break
-                self._ask(peer, want)
+            if peer.wants_refill():
+                self._fill_peer(peer)
+
+    def _fill_peer(self, peer: PeerState) -> None:
+        while peer.has_room(self._now) and self._in_flight < self._in_flight_max:
+            want = self._next_for(peer)
+            if want is None:
+                return
+            self._ask(peer, want)
 
     def _next_for(self, peer: PeerState) -> Want | None:
         while peer.offers:
@@ -602,6 +611,9 @@ class Session:
         return (want.size if want.size is not None else self._size_guess) <= SMALL_BLOCK_BYTES_MAX
 
     def _is_worth_probing(self, peer: PeerState, want: Want) -> bool:
+        # Called back in the message that is being made: a question in the same one would be merged with it.
+        if want.cid in peer.to_send:
+            return False
         if want.cid in peer.probed or len(peer.probed) + len(peer.asked) >= WANTS_MAX:
             return False
         if not self._is_small(want):
