@@ -50,10 +50,10 @@ BLOCK_BYTES_GUESS: Final = 256 * KIB
 REFILL_SHARE: Final = 8
 """A peer is asked again when an eighth of its depth is free: many wants in one message, and the way stays full."""
 
-WINDOW_WANTS: Final = 512
+OPEN_WANTS: Final = 512
 """Wants looked at together while peers have parts only. Many more than are asked at once, so that receivers ask different ones."""
 SAMPLE_WANTS: Final = 8
-"""Of so many, drawn from the window, the rarest is asked. Finds one of the rarest fifth in five of six draws."""
+"""Of so many, drawn from the open ones, the rarest is asked. Finds one of the rarest fifth in five of six draws."""
 STRANGER_PROBES: Final = 16
 """Wants that a peer is shown which has had none of them: what becomes known of us to those who cannot help."""
 STRANGER_PROBES_AT_ONCE: Final = 4

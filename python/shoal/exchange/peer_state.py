@@ -18,7 +18,7 @@ from shoal.exchange.peer_stats import PeerStats
 if TYPE_CHECKING:
     from shoal._core import CID
     from shoal.exchange.message import Peer
-    from shoal.exchange.window import Want
+    from shoal.exchange.open_wants import Want
 
 
 class Asked(NamedTuple):
@@ -32,7 +32,7 @@ class Asked(NamedTuple):
 
 
 class PeerState:
-    """What is known of a peer. It is likely (asked at once), a helper (has parts, is shown the window), or a stranger."""
+    """What is known of a peer. It is likely (asked at once), a helper (has parts, is shown all open wants), or a stranger."""
 
     __slots__ = (
         "asked",
@@ -83,7 +83,7 @@ class PeerState:
 
     @property
     def is_helper(self) -> bool:
-        """It has parts: worth showing the whole window."""
+        """It has parts: worth showing all open wants."""
         return self.has_helped and not self.is_likely
 
     @property

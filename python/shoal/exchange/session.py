@@ -24,6 +24,7 @@ from shoal.exchange.limits import (
     MARGIN_SECONDS,
     MOVES_FREE,
     MOVES_SHARE,
+    OPEN_WANTS,
     PATIENCE_SECONDS,
     SILENCES,
     SMALL_BLOCK_BYTES_MAX,
@@ -37,10 +38,9 @@ from shoal.exchange.limits import (
     TICK_SECONDS_MAX,
     TICK_SECONDS_MIN,
     WANTS_MAX,
-    WINDOW_WANTS,
 )
+from shoal.exchange.open_wants import OpenWants, Want
 from shoal.exchange.peer_state import PeerState
-from shoal.exchange.window import Want, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -95,7 +95,7 @@ class Session:
         ends_at: float | None = None,
     ) -> None:
         self._frontier = Frontier(roots)
-        self._window = Window(Random(seed))  # noqa: S311
+        self._open_wants = OpenWants(Random(seed))  # noqa: S311
         self._wants: dict[CID, Want] = {}
         # Dicts where sets would do: the same seed must give the same trace.
         self._peers: dict[Peer, PeerState] = {}
@@ -345,13 +345,13 @@ class Session:
         self._fill_all()
 
     def _open(self, want: Want) -> None:
-        self._window.add(want)
+        self._open_wants.add(want)
         if self._helpers:
             self._unprobed.append(want)
 
     def _call_back(self, want: Want) -> None:
         """A want is over: nobody is to send it, or to say that it has it."""
-        self._window.remove(want)
+        self._open_wants.remove(want)
         cid = want.cid
         if want.asked is not None:
             peer = self._peers.get(want.asked)
@@ -410,7 +410,7 @@ class Session:
     def _give_up_lacked(self, now: float) -> None:
         if not self._helpers and not self._strangers:
             return
-        for want in list(self._window):
+        for want in list(self._open_wants):
             if want.lacked_since is not None and now - want.lacked_since > self._patience and not self._may_have(want):
                 self._fail(want.cid, f"of the peers asked ({len(want.lackers or ())}) none has it")
         if self._failed >= FAILURES_MAX:
@@ -448,7 +448,7 @@ class Session:
             self._end(self._why_nothing_came())
         if self._helpers:
             # What was not worth showing may be by now.
-            self._unprobed = list(self._window)
+            self._unprobed = list(self._open_wants)
         self._fill_all()
 
     def _look_at_late(self, peer: PeerState, now: float) -> None:
@@ -512,7 +512,7 @@ class Session:
             self._strangers.pop(peer, None)
             if peer not in self._helpers:
                 self._helpers[peer] = None
-                for want in self._window:
+                for want in self._open_wants:
                     self._probe_about(peer, want)
         elif peer.is_likely:
             self._strangers.pop(peer, None)
@@ -554,8 +554,8 @@ class Session:
                 return want
         if not peer.is_likely:
             return None
-        if len(self._window):
-            open_want = self._window.rarest_for(peer) if self._helpers else self._window.first_for(peer)
+        if len(self._open_wants):
+            open_want = self._open_wants.rarest_for(peer) if self._helpers else self._open_wants.first_for(peer)
             if open_want is not None:
                 return open_want
         return self._take()
@@ -571,7 +571,7 @@ class Session:
 
     def _ask(self, peer: PeerState, want: Want) -> None:
         if want.is_open:
-            self._window.remove(want)
+            self._open_wants.remove(want)
         want.asked = peer.name
         # A size is a claim; no block is larger than this.
         size = min(want.size, BLOCK_BYTES_MAX) if want.size is not None else int(self._size_guess)
@@ -582,7 +582,7 @@ class Session:
 
     def _probe(self) -> None:
         if self._helpers:
-            self._open_up_to(WINDOW_WANTS)
+            self._open_up_to(OPEN_WANTS)
             for want in self._unprobed:
                 if want.is_open:
                     for peer in self._helpers:
@@ -592,7 +592,7 @@ class Session:
             self._probe_strangers()
 
     def _open_up_to(self, count: int) -> None:
-        while len(self._window) < count:
+        while len(self._open_wants) < count:
             want = self._take()
             if want is None:
                 return
@@ -639,7 +639,7 @@ class Session:
             if not peer.probes_left or len(peer.probed) >= STRANGER_PROBES_AT_ONCE:
                 continue
             self._open_up_to(STRANGER_PROBES_AT_ONCE)
-            for want in self._window:
+            for want in self._open_wants:
                 if len(peer.probed) >= STRANGER_PROBES_AT_ONCE or not peer.probes_left:
                     break
                 if self._is_worth_probing(peer, want):

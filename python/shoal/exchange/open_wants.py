@@ -44,9 +44,9 @@ class Want:
         self.size = link.size
         self.is_leaf = link.is_leaf
         self.is_open = False
-        """It stands in the window: nobody is asked for it."""
+        """It is open: nobody is asked for it."""
         self.is_listed = False
-        """The window's list holds it, open or not."""
+        """The list holds it, open or not."""
         self.asked: Peer | None = None
         self.holders: dict[Peer, None] | None = None
         self.lackers: dict[Peer, None] | None = None
@@ -56,7 +56,7 @@ class Want:
         self.shown_at = 0.0
 
 
-class Window:
+class OpenWants:
     """The open wants."""
 
     def __init__(self, dice: Random) -> None:
