@@ -151,12 +151,12 @@ class Scenario:
         """Where nothing goes wrong, one in a hundred bytes comes twice, and eight blocks at the start of each receiver's fetch.
 
         A peer that answered a question with "have" is asked for more before it is known that it has parts only; some of that
-        it gets, and sends, while it is called back. A block of at most 1 KiB is sent instead of an answer; where links do
-        not tell sizes it is not known which are such, and up to two in five come twice.
+        it gets, and sends, while it is called back. A block of at most 1 KiB is sent instead of an answer: where
+        all are such, or nearly, up to two in five come twice while it is being found out who has them.
         """
         came = sum(node.session.statistics.bytes for node in self.receivers)
         twice = sum(node.session.statistics.duplicate_bytes for node in self.receivers)
         leaves = [len(data) for cid, data in self.dag.blocks.items() if not self.dag.children[cid]]
-        share = 0.01 if self.dag.tells_sizes or max(leaves) > 2048 else 0.4
+        share = 0.01 if max(leaves) > 2048 else 0.4
         allowed = came * share + 8 * max(leaves) * len(self.receivers)
         assert twice <= allowed, f"{twice} of {came} bytes came twice"
