@@ -101,7 +101,7 @@ impl Inner {
         Ok(())
     }
 
-    fn write_journal(&self, ops: &[Op]) -> Result<()> {
+    pub fn write_journal(&self, ops: &[Op]) -> Result<()> {
         let mut journal = locked(&self.journal);
         journal.append(ops).map_err(|(e, is_lost)| if is_lost { self.poisoned(e) } else { e })
     }

@@ -1,6 +1,7 @@
 //! One change of the store, and how it is written: docs/formats/meta.md §4.
 
 use super::{Check, PIN_NAME_BYTES_MAX, Pin, PinKind};
+use crate::pack::ForeignHeader;
 use shoal_core::{Cid, limits, varint};
 
 /// §4: one change. A record is a list of them, applied together or not at all.
@@ -17,6 +18,7 @@ pub(crate) enum Op {
     BlocksDamaged { pack: u32, offsets: Vec<u64> },
     BlobSet { digest: [u8; 32], bytes: u64 },
     BlobRemoved { digest: [u8; 32] },
+    PackAdopted { pack: u32, header: ForeignHeader },
 }
 
 impl Op {
@@ -83,6 +85,12 @@ impl Op {
             Self::BlobRemoved { digest } => {
                 out.push(11);
                 out.extend_from_slice(digest);
+            }
+            Self::PackAdopted { pack, header } => {
+                out.push(14);
+                varint::write(u64::from(*pack), out);
+                varint::write(header.bytes, out);
+                out.extend_from_slice(&header.check);
             }
         }
     }
@@ -180,6 +188,11 @@ impl<'a> Payload<'a> {
             9 => Op::BlocksDamaged { pack: self.pack()?, offsets: self.offsets()? },
             10 => Op::BlobSet { digest: self.take(32)?.try_into().ok()?, bytes: self.number()? },
             11 => Op::BlobRemoved { digest: self.take(32)?.try_into().ok()? },
+            14 => {
+                let pack = self.pack()?;
+                let bytes = self.number()?;
+                Op::PackAdopted { pack, header: ForeignHeader { bytes, check: self.take(8)?.try_into().ok()? } }
+            }
             _ => return None,
         })
     }
