@@ -206,3 +206,4 @@ class Imported:
     new_blocks: int
     new_bytes: int
     pinned: bool
+    adopted: str | None = None

@@ -102,7 +102,7 @@ impl<'a> Staged<'a> {
         let path = temporary_beside(&paths.folder().join("adopted"));
         let is_clone = how == Adopt::Link && disk.clone_file(source, &path).is_ok();
         if !is_clone {
-            disk.link(source, &path).map_err(|e| refused(source, e))?;
+            disk.link(source, &path).map_err(|e| refused(source, &path, e))?;
         }
         let failed = |e| Error::source("cannot open", source, e);
         let staged = match disk.open_foreign(&path) {
@@ -140,11 +140,11 @@ impl Drop for Staged<'_> {
     }
 }
 
-fn refused(source: &Path, error: std::io::Error) -> Error {
+fn refused(source: &Path, staged: &Path, error: std::io::Error) -> Error {
     let why = match error.kind() {
         ErrorKind::CrossesDevices => "it is on another filesystem than the store",
         ErrorKind::PermissionDenied | ErrorKind::Unsupported => "the system does not let it have a second name",
-        _ => return Error::source("cannot link", source, error),
+        _ => return Error::io("linking", staged, error),
     };
     Error::NotAdopted { path: source.to_owned(), why }
 }
