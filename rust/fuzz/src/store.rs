@@ -92,6 +92,7 @@ fn options(flags: u8, read_only: bool) -> Options {
         lock_wait: Duration::ZERO,
         rebuild_meta: flags & FLAG_REBUILD != 0 && !read_only,
         read_only,
+        reserve_bytes: 1000,
         ..Options::default()
     }
 }

@@ -147,6 +147,9 @@ pub fn collect_in_steps(store: &Store, options: CollectOptions, operation: &Oper
     // Those that give most room for the least moving come first.
     sparse.sort_by_key(|pack| pack.live_file_bytes);
     sweep.rewrite_all(&sparse, &mut collected)?;
+    if sweep.session.is_some() {
+        inner.keep_reserve();
+    }
     Ok(collected)
 }
 
@@ -368,26 +371,42 @@ impl Sweep<'_> {
     /// Rewrites packs for as long as the disk has room. All dead blocks are deleted already.
     fn rewrite_all(&mut self, sparse: &[&Census], collected: &mut Collected) -> Result<()> {
         for (at, pack) in sparse.iter().enumerate() {
-            match self.rewrite(pack.pack) {
+            let mut done = self.rewrite(pack.pack);
+            if matches!(done, Err(Error::Full { .. })) {
+                if !self.begin_again()? {
+                    collected.packs_left += (sparse.len() - at) as u64;
+                    return Ok(());
+                }
+                // Once more, with the room that is there for this.
+                if self.store.0.give_up_reserve() {
+                    done = self.rewrite(pack.pack);
+                }
+            }
+            match done {
                 Ok(true) => collected.count_rewritten(pack),
                 Ok(false) => collected.packs_left += 1,
                 Err(Error::Full { .. }) => {
                     collected.packs_left += 1;
-                    // What was moved and not committed is taken back, unless others write, and its room with it.
-                    self.session = None;
-                    self.session = match self.store.write() {
-                        Ok(session) => Some(session),
-                        Err(Error::Locked { .. }) => {
-                            collected.packs_left += (sparse.len() - at - 1) as u64;
-                            return Ok(());
-                        }
-                        Err(error) => return Err(error),
-                    };
+                    if !self.begin_again()? {
+                        collected.packs_left += (sparse.len() - at - 1) as u64;
+                        return Ok(());
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
         self.session()?.flush()
+    }
+
+    /// Takes back what was moved and not committed, unless others write, and so its room: whether the store could be locked again.
+    fn begin_again(&mut self) -> Result<bool> {
+        self.session = None;
+        self.session = match self.store.write() {
+            Ok(session) => Some(session),
+            Err(Error::Locked { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(self.session.is_some())
     }
 
     /// Moves what is left in a pack into the open one, and gives it up. False when a damaged block keeps it where it is.

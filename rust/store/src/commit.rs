@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::inner::{Inner, locked};
 use crate::meta::{Check, Op};
 use crate::pack::{Active, LogEnd, Sealed};
+use crate::reserve::may_use_reserve;
 use std::io::IoSlice;
 use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 
@@ -103,7 +104,14 @@ impl Inner {
 
     pub fn write_journal(&self, ops: &[Op]) -> Result<()> {
         let mut journal = locked(&self.journal);
-        journal.append(ops).map_err(|(e, is_lost)| if is_lost { self.poisoned(e) } else { e })
+        let mut written = journal.append(ops);
+        if let Err((Error::Full { .. }, false)) = &written
+            && may_use_reserve(ops)
+            && self.give_up_reserve()
+        {
+            written = journal.append(ops);
+        }
+        written.map_err(|(e, is_lost)| if is_lost { self.poisoned(e) } else { e })
     }
 
     /// Commits everything appended so far, and `ops`, together with whoever else is committing now.

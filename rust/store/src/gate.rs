@@ -56,7 +56,11 @@ impl Inner {
                 let path = self.root.join("lock");
                 match self.disk.lock(&path).map_err(|e| Error::io("locking", &path, e))? {
                     Lock::Taken(lock) => {
-                        crate::recover::take_over(self, !gate.has_taken_over)?;
+                        match crate::recover::take_over(self, !gate.has_taken_over) {
+                            Err(Error::Full { .. }) if self.give_up_reserve() => crate::recover::take_over(self, !gate.has_taken_over)?,
+                            other => other?,
+                        }
+                        self.keep_reserve();
                         gate.has_taken_over = true;
                         gate.lock = Some(lock);
                         gate.pid = pid;

@@ -70,8 +70,8 @@ impl Holds {
     }
 }
 
-/// How often the collector looks whether the sessions that it waits for are over.
-const LOOK: Duration = Duration::from_millis(15);
+/// How often the collector looks whether it was stopped while it waits. It is told when a session is over.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// From its making until it is dropped, sessions take hold of what they look for.
 pub(crate) struct Holding<'a> {

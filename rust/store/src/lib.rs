@@ -38,6 +38,7 @@ mod queue;
 mod range;
 pub mod read;
 mod recover;
+mod reserve;
 mod session;
 mod state;
 mod store;

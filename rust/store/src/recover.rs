@@ -103,7 +103,7 @@ fn create(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
         Ok(names) => {
             // What an interrupted making leaves, or settings made before; nothing else.
             let is_ours = |name: &String| {
-                matches!(name.as_str(), "lock" | "packs" | "index" | "meta" | "meta.new" | "SHOAL.new" | "config.toml" | "keys")
+                matches!(name.as_str(), "lock" | "reserve" | "packs" | "index" | "meta" | "meta.new" | "SHOAL.new" | "config.toml" | "keys")
             };
             if let Some(name) = names.iter().find(|name| !is_ours(name)) {
                 let place = path.display();

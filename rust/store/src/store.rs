@@ -14,6 +14,7 @@ use crate::meta::{COMPACT_BYTES_MIN, Journal, Pin};
 use crate::pack::{Key, PackPaths, Place, key};
 use crate::range::Trees;
 use crate::recover::RecoveryReport;
+use crate::reserve::RESERVE_BYTES;
 use crate::session::Session;
 use crate::state::State;
 use shoal_core::Cid;
@@ -39,6 +40,8 @@ pub struct Options {
     pub rebuild_meta: bool,
     /// The journal is rewritten when it is longer than this, in bytes, and mostly past.
     pub journal_bytes_min: u64,
+    /// Room kept back on the disk, in bytes, so that a full one can be emptied again; 0 for none.
+    pub reserve_bytes: u64,
 }
 
 impl Default for Options {
@@ -51,6 +54,7 @@ impl Default for Options {
             read_only: false,
             rebuild_meta: false,
             journal_bytes_min: COMPACT_BYTES_MIN,
+            reserve_bytes: RESERVE_BYTES,
         }
     }
 }
