@@ -154,16 +154,32 @@ class DagApi:
         return _spooled(self._store, root, version, watch)
 
     def import_car(
-        self, source: PathLike | BytesLike | BinaryIO, *, pin_roots: bool = True, progress: Watcher = None
+        self,
+        source: PathLike | BytesLike | BinaryIO,
+        *,
+        pin_roots: bool = True,
+        adopt: str | None = None,
+        progress: Watcher = None,
     ) -> Imported:
         """Takes in every block of a CAR (version 1 or 2), checked: all of them, or none.
 
         From a path, or an open binary file. With `pin_roots`, its roots are pinned, and all below them must be here then.
         Raises `CarError` for an archive that is malformed, cut short, or holds a block that is not what its CID says.
+
+        With `adopt`, nothing is copied: the file itself, a CAR of version 1 on the store's own filesystem, becomes one of the store's
+        packs once every block in it was checked. "move" takes it away from its place. "link" leaves it there: where the filesystem can
+        share bytes between two files (btrfs, XFS), each goes its own way from then on ("cloned" in the result's `adopted`); elsewhere
+        both names are one file ("linked"), and who writes to it, or cuts it, damages the store.
         """
         store = self._store
         watch = store._watch("import", progress)
         path, pieces = open_source(source)
+        if adopt is not None:
+            if path is None:
+                raise InvalidInput("only a file can be adopted: give its path, or leave out adopt")
+            (roots, blocks, size, new_blocks, new_size), how = store._core.adopt_car(path, adopt, pin_roots, watch)
+            pinned = pin_roots and bool(roots)
+            return Imported(roots, blocks, size, new_blocks, new_size, pinned=pinned, adopted=how)
         if path is not None:
             report = store._core.import_car(path, pin_roots, watch)
         else:

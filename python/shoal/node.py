@@ -379,9 +379,11 @@ class DagVerbs(_Verbs):
         """Writes a DAG as a CAR; see `Store.dag.export_car`."""
         return self._node._operate("export", lambda store: store.dag.export_car(content, out, version=version))
 
-    def import_car(self, source: PathLike | Any, *, pin_roots: bool = True) -> Operation[Imported]:
+    def import_car(
+        self, source: PathLike | Any, *, pin_roots: bool = True, adopt: str | None = None
+    ) -> Operation[Imported]:
         """Takes in the blocks of a CAR; see `Store.dag.import_car`."""
-        return self._node._operate("import", lambda store: store.dag.import_car(source, pin_roots=pin_roots))
+        return self._node._operate("import", lambda store: store.dag.import_car(source, pin_roots=pin_roots, adopt=adopt))
 
 
 class PinVerbs(_Verbs):

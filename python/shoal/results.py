@@ -233,3 +233,4 @@ class Imported:
     new_blocks: int
     new_bytes: int
     pinned: bool
+    adopted: str | None = None

@@ -161,30 +161,50 @@ def export(session: Session, content: str, target: str | None, car_version: int,
     examples=[
         'shoal dag export "$(shoal add -Q photos)" > photos.car && shoal dag import photos.car',
         'shoal dag export "$(shoal add -Q photos)" | shoal dag import --stats',
+        'shoal dag export "$(shoal add -Q photos)" > whole.car && shoal dag import --adopt move whole.car',
     ],
 )
 @click.argument("paths", nargs=-1, type=click.Path(), metavar="[PATH]...")
 @click.option("--pin-roots/--no-pin-roots", default=True, help="Pin the roots that each file names (default: yes).")
+@click.option(
+    "--adopt",
+    type=click.Choice(["move", "link"]),
+    help=(
+        "Copy nothing: make each file, a CAR of version 1 on the store's filesystem, part of the store itself, once every "
+        "block in it was checked. move: it leaves its place. link: it stays there too, and must never be written to "
+        "again, unless the filesystem can share the bytes of two files (btrfs, XFS), which is then done."
+    ),
+)
 @click.option("--stats", is_flag=True, help="Print how many blocks and bytes were imported.")
 @click.option("--silent", is_flag=True, help="Print nothing.")
 @progress_option()
 @pass_session
 def import_(
-    session: Session, paths: tuple[str, ...], pin_roots: bool, stats: bool, silent: bool, progress: bool | None
+    session: Session,
+    paths: tuple[str, ...],
+    pin_roots: bool,
+    adopt: str | None,
+    stats: bool,
+    silent: bool,
+    progress: bool | None,
 ) -> None:
     """Store the blocks of CAR files, each checked against its CID. Without PATH, or with -, read stdin."""
     if not paths and not is_piped(sys.stdin):
         raise click.UsageError("nothing to import: name a CAR file, or pipe one in")
+    if adopt and (not paths or "-" in paths):
+        raise click.UsageError("only files can be adopted, not stdin: name them, or leave out --adopt")
     store = session.store(read_only=False, create=True)
     done: list[Imported] = []
     with shown("importing", session.output, session.progress(progress)) as on_progress:
         for path in paths or ("-",):
             source = standard_input() if path == "-" else path
-            done.append(store.dag.import_car(source, pin_roots=pin_roots, progress=on_progress))
+            done.append(store.dag.import_car(source, pin_roots=pin_roots, adopt=adopt, progress=on_progress))
     if silent:
         return
     for imported in done:
         pinned = imported.roots if imported.pinned else []
+        if imported.adopted == "linked":
+            click.echo("the file is part of the store now, under both its names: never write to it", err=True)
         session.output.result(imported, *(f"Pinned root\t{root}\tsuccess" for root in pinned))
     if stats and not session.json:
         blocks, size = sum(imported.blocks for imported in done), sum(imported.bytes for imported in done)

@@ -8,7 +8,7 @@ use crate::operation::{Watch, Work, run, run_with};
 use crate::path::Content;
 use crate::store::Store;
 use pyo3::prelude::*;
-use shoal_store::archive::{ImportOptions, export_car, import_car};
+use shoal_store::archive::{Adopt, Adopted, ImportOptions, adopt_car, export_car, import_car};
 use shoal_store::output::Output;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -55,6 +55,25 @@ impl Store {
             open.patiently(operation, || import_car(&open.store, &mut file, &options, operation))
         })?;
         Ok(report(imported))
+    }
+
+    /// Takes in a CAR file as a pack, and moves or links it there: what came, and how.
+    fn adopt_car(&self, py: Python<'_>, path: PathBuf, adopt: &str, pin_roots: bool, watch: Watch) -> PyResult<(Report, &'static str)> {
+        let how = match adopt {
+            "move" => Adopt::Move,
+            "link" => Adopt::Link,
+            _ => return Err(invalid(py, "a CAR is adopted by \"move\" or by \"link\"")),
+        };
+        let open = self.open(py)?;
+        let options = ImportOptions { pin_roots, pin_name: None };
+        let (imported, adopted) =
+            run(py, &watch, |operation| open.patiently(operation, || adopt_car(&open.store, &path, how, &options, operation)))?;
+        let how = match adopted {
+            Adopted::Moved => "moved",
+            Adopted::Linked => "linked",
+            Adopted::Cloned => "cloned",
+        };
+        Ok((report(imported), how))
     }
 
     /// Takes in a CAR from the pieces of an iterator, which the calling thread advances.

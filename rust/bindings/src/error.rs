@@ -237,6 +237,7 @@ fn classify(error: &Error) -> (Class, Details<'_>) {
         Error::NotAFile { cid, .. } => (Class::NotAFile, Details::of_cid(cid)),
         Error::NotADirectory { cid, .. } => (Class::NotADirectory, Details::of_cid(cid)),
         Error::Archive(_) => (Class::CarError, Details::default()),
+        Error::NotAdopted { path, .. } => (Class::CarError, Details::of_path(path)),
         Error::ArchiveBlock { cid } => (Class::CarError, Details::of_cid(cid)),
         Error::AlreadyPinned { cid } => (Class::Pinned, Details::of_cid(cid)),
         Error::NotPinned { cid } => (Class::NotPinned, Details::of_cid(cid)),

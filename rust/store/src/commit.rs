@@ -102,7 +102,7 @@ impl Inner {
         Ok(())
     }
 
-    fn write_journal(&self, ops: &[Op]) -> Result<()> {
+    pub fn write_journal(&self, ops: &[Op]) -> Result<()> {
         let mut journal = locked(&self.journal);
         let mut written = journal.append(ops);
         if let Err((Error::Full { .. }, false)) = &written

@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Which file a path names right now, and how long it is.
@@ -57,6 +57,19 @@ pub trait Disk: Send + Sync {
     fn identity(&self, path: &Path) -> io::Result<Identity>;
     /// Gives a file a second name.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// The file that a path leads to, through links: absolute, as far as the disk knows better than the caller.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+    /// Opens a file that is not ours, for reading. Neither follows a link at the end of the path nor waits for whoever might write to a
+    /// pipe: `InvalidInput` for anything but a regular file.
+    fn open_foreign(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.open(path, false)
+    }
+    /// Makes a new file that shares the old one's bytes until either is written to. `Unsupported` where the filesystem cannot.
+    fn clone_file(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Tries once to take the exclusive lock on a file, which is made if need be. The system frees it when the process dies.
     fn lock(&self, path: &Path) -> io::Result<Lock>;
 }
@@ -217,6 +230,13 @@ impl Drop for RealLock {
     }
 }
 
+/// A regular file that is not ours.
+fn open_regular(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let file = File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
 fn identity_of(metadata: &std::fs::Metadata) -> Identity {
     Identity { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len() }
 }
@@ -262,6 +282,29 @@ impl Disk for RealDisk {
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         std::fs::hard_link(from, to)
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::canonicalize(path)
+    }
+
+    fn open_foreign(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(RealFile(open_regular(path)?)))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let from = open_regular(from)?;
+        let new = OpenOptions::new().write(true).create_new(true).open(to)?;
+        rustix::fs::ioctl_ficlone(&new, &from).map_err(|e| {
+            let _ = rustix::fs::unlink(to);
+            match e {
+                rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOTTY | rustix::io::Errno::XDEV | rustix::io::Errno::INVAL => {
+                    io::ErrorKind::Unsupported.into()
+                }
+                other => io::Error::from(other),
+            }
+        })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Lock> {

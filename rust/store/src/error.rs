@@ -254,6 +254,13 @@ pub enum Error {
         /// What it says it is.
         cid: Cid,
     },
+    /// An archive cannot become a pack as it is.
+    NotAdopted {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
     /// A direct pin was asked for where a recursive one is.
     AlreadyPinned {
         /// The CID.
@@ -415,6 +422,9 @@ impl fmt::Display for Error {
             Self::TooManyBlocks { root, blocks_max } => write!(f, "the DAG of {root} has more than {blocks_max} blocks"),
             Self::Archive(reason) => write!(f, "{reason}; nothing was imported"),
             Self::ArchiveBlock { cid } => write!(f, "the archive holds other bytes than {cid} says; nothing was imported"),
+            Self::NotAdopted { path, why } => {
+                write!(f, "{} cannot be adopted: {why}; import it without adopting it, which copies its blocks", path.display())
+            }
             Self::AlreadyPinned { cid } => write!(f, "{cid} is pinned recursively already; remove that pin to pin it directly"),
             Self::NotPinned { cid } => write!(f, "{cid} is not pinned (a block under a recursive pin has none of its own)"),
             Self::PinName { bytes } => write!(f, "the pin's name has {bytes} bytes; at most {PIN_NAME_BYTES_MAX} are allowed"),

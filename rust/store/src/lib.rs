@@ -6,6 +6,7 @@
 //! The rule it keeps: no bytes leave it unchecked, and nothing is acknowledged before it is on the disk.
 //! Formats: docs/formats/.
 
+mod adopt;
 mod append;
 pub mod archive;
 mod blob;

@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 use crate::index::{BadPage, PackIndex};
 use crate::meta::{Check, PackRecord, check};
 use hashbrown::HashTable;
+use shoal_core::car::{CarError, v1};
 use shoal_core::hash::code;
-use shoal_core::limits::{BLOCK_BYTES_MAX, CAR_SECTION_BYTES_MAX, VARINT_BYTES_MAX};
+use shoal_core::limits::{BLOCK_BYTES_MAX, CAR_HEADER_BYTES_MAX, CAR_SECTION_BYTES_MAX, VARINT_BYTES_MAX};
 use shoal_core::{Cid, varint};
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,41 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// §1: a CARv1 header whose one root is the empty identity CID: `{roots: [bafkqaaa], version: 1}` in DAG-CBOR, and its length.
 pub(crate) const HEADER: [u8; 26] = *b"\x19\xa2\x65roots\x81\xd8\x2a\x45\x00\x01\x55\x00\x00\x67version\x01";
 pub(crate) const HEADER_BYTES: u64 = HEADER.len() as u64;
+
+/// §1.2: the header of a pack that was adopted: its length, and the checksum of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ForeignHeader {
+    pub bytes: u64,
+    pub check: Check,
+}
+
+impl ForeignHeader {
+    /// The most bytes that [`Self::of`] has to see.
+    pub const BYTES_MAX: usize = CAR_HEADER_BYTES_MAX + VARINT_BYTES_MAX;
+
+    /// The header at the front of a CARv1, and the roots it names.
+    pub fn of(front: &[u8]) -> std::result::Result<(Self, Vec<Cid>), CarError> {
+        let (roots, used) = v1::read_header(front, CAR_HEADER_BYTES_MAX)?;
+        let header = front.get(..used).ok_or(CarError::Truncated)?;
+        Ok((Self { bytes: used as u64, check: check(&[header]) }, roots))
+    }
+}
+
+impl PackRecord {
+    /// §1: where the first section begins.
+    pub fn header_bytes(&self) -> u64 {
+        self.header.map_or(HEADER_BYTES, |header| header.bytes)
+    }
+
+    /// Whether the pack begins with the header that it had.
+    pub fn has_sound_header(&self, map: &Map, readable: u64) -> bool {
+        let front = map.get(0, self.header_bytes().min(readable));
+        match self.header {
+            None => front == Some(&HEADER[..]),
+            Some(header) => front.is_some_and(|front| front.len() as u64 == header.bytes && check(&[front]) == header.check),
+        }
+    }
+}
 
 /// §5: what a block is looked up by.
 pub(crate) type Key = [u8; 32];
@@ -483,7 +519,7 @@ impl Sealed {
         is_read_only: bool,
     ) -> Result<PackIndex> {
         let mut entries = Vec::new();
-        scan(map, HEADER_BYTES, readable, Scan::Committed, &mut |entry, _| entries.push(entry));
+        scan(map, record.header_bytes(), readable, Scan::Committed, &mut |entry, _| entries.push(entry));
         let is_whole = entries.len() as u64 == record.entries;
         Self::write_index(disk, paths, id, record.length, &mut entries, is_read_only || !is_whole)
     }

@@ -4,12 +4,14 @@
 //! It runs when a session takes the store's lock, so no other writer lives meanwhile; readers may.
 //! The rule it keeps: a pack that the journal does not know is taken in, never removed. (docs/formats/store.md §7)
 
-use crate::disk::{Disk, Lock, write_all_at};
+use crate::adopt::Foreign;
+use crate::disk::{Disk, Lock, Map, write_all_at};
 use crate::error::{Error, Result};
 use crate::inner::{Inner, locked};
 use crate::meta::{Contents, Journal, Op};
-use crate::pack::{Active, Entry, HEADER, HEADER_BYTES, PackPaths, Place, Scan, read_copy, scan};
+use crate::pack::{Active, Entry, ForeignHeader, HEADER, HEADER_BYTES, PackPaths, Place, Scan, read_copy, scan};
 use crate::store::Options;
+use std::collections::HashSet;
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
@@ -230,12 +232,16 @@ fn tidy(inner: &Inner) -> Result<Vec<u32>> {
     let names = inner.disk.list(folder).map_err(|e| Error::io("opening", folder, e))?;
     let state = inner.state();
     let mut unknown = Vec::new();
+    let cars: HashSet<u32> =
+        names.iter().filter_map(|name| PackPaths::parse(name)).filter(|(_, kind)| *kind == "car").map(|(pack, _)| pack).collect();
     for name in names {
         let is_left_over = match PackPaths::parse(&name) {
             None => name.ends_with(".new"),
             Some((pack, kind)) => match state.contents.packs.get(&pack) {
                 Some(record) => record.is_sealed && kind == "log",
                 None if state.contents.retired.contains(&pack) => true,
+                // Of an adoption that came to nothing.
+                None if kind == "idx" && !cars.contains(&pack) => true,
                 None => {
                     if kind == "car" && state.active.as_ref().is_none_or(|active| active.id != pack) {
                         unknown.push(pack);
@@ -359,6 +365,22 @@ fn close_gaps(file: &dyn crate::disk::DiskFile, found: &mut [(Entry, u64)]) -> s
     Ok(at)
 }
 
+/// §7.4: takes in a pack that was sealed or adopted, without writing to it: it may be another's file as well. Whether it could be.
+fn take_in_as_it_is(inner: &Inner, pack: u32, file: &dyn crate::disk::DiskFile, map: &Map, report: &mut RecoveryReport) -> Result<bool> {
+    let front = map.get(0, map.len().min(ForeignHeader::BYTES_MAX as u64)).unwrap_or_default();
+    let Ok((header, _)) = ForeignHeader::of(front) else { return Ok(false) };
+    let mut entries = Vec::new();
+    let (end, skipped) = scan(map, header.bytes, map.len(), Scan::Unknown, &mut |entry, _| entries.push(entry));
+    report.bytes_kept += end - header.bytes;
+    report.bytes_skipped += skipped;
+    report.blocks_kept += entries.len() as u64;
+    if !entries.is_empty() {
+        report.packs_adopted.push(pack);
+    }
+    inner.take_in(pack, file, Foreign { header, length: end, entries })?;
+    Ok(true)
+}
+
 /// Takes in packs that the journal does not know: left by a writer that died before its first commit, or by a lost journal.
 fn adopt(inner: &Inner, unknown: Vec<u32>, report: &mut RecoveryReport) -> Result<()> {
     let last = unknown.last().copied();
@@ -374,7 +396,12 @@ fn adopt(inner: &Inner, unknown: Vec<u32>, report: &mut RecoveryReport) -> Resul
         let bytes = file.identity().map_err(failed("reading"))?.bytes;
         let map = file.map(bytes).map_err(failed("mapping"))?;
         let header = map.get(0, HEADER_BYTES.min(bytes)).unwrap_or_default();
-        if !HEADER.starts_with(header) {
+        let is_ours = HEADER.starts_with(header);
+        let has_index = inner.disk.identity(&inner.paths.idx(pack)).is_ok();
+        if (!is_ours || has_index && header.len() == HEADER.len()) && take_in_as_it_is(inner, pack, &*file, &map, report)? {
+            continue;
+        }
+        if !is_ours {
             report.packs_foreign.push(pack);
             let mut state = inner.state_mut();
             state.contents.pack_next = state.contents.pack_next.max(pack.saturating_add(1));

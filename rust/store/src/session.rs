@@ -2,8 +2,10 @@
 //!
 //! Putting is in `append.rs`, committing in `commit.rs`; here is what a session has taken up and what it forgets again.
 
+use crate::adopt::Foreign;
 use crate::blob::{Digest, NewBlob, digest_of};
 use crate::block::Block;
+use crate::disk::DiskFile;
 use crate::error::{Error, Result};
 use crate::gate::Entered;
 use crate::group_list::GroupList;
@@ -13,7 +15,7 @@ use crate::pack::{Key, Place, key};
 use crate::state::{BadIndex, Found, State};
 use shoal_core::Cid;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -292,6 +294,22 @@ impl Session {
         let key = key(cid).ok_or_else(not_found)?;
         let found = self.inner.look_up(|state| state.first(&key, false))?;
         found.map(|found| found.place.block_bytes()).or_else(|| self.blob_bytes(cid)).ok_or_else(not_found)
+    }
+
+    /// Makes a file of the store's folder, whose blocks were checked, a pack, and commits it.
+    pub(crate) fn adopt(&self, staged: &Path, file: &dyn DiskFile, foreign: Foreign) -> Result<u32> {
+        self.check()?;
+        self.inner.holds.take(foreign.entries.iter().map(|entry| &entry.key));
+        self.inner.adopt(staged, file, foreign)
+    }
+
+    /// Of each key, whether a block of it is here that counts.
+    pub(crate) fn counts_many(&self, keys: &[&Key]) -> Result<Vec<bool>> {
+        self.inner.holds.take(keys.iter().copied());
+        self.inner.look_up(|state| {
+            let pending = self.inner.pending();
+            state.has_many(keys, false, &|found| pending.counts(state, found))
+        })
     }
 
     /// Closes a pack for good, if it is the open one. What is in it is committed.

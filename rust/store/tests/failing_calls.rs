@@ -28,7 +28,8 @@ const FAILURES: [Failure; 8] = [
 
 fn is_named(error: &Error, failure: Failure) -> bool {
     match error {
-        Error::Io { .. } | Error::Poisoned => true,
+        // The files to adopt are on the same disk.
+        Error::Io { .. } | Error::Source { .. } | Error::Poisoned => true,
         Error::Full { .. } => matches!(failure, Failure::Once(ENOSPC) | Failure::Lasting(ENOSPC)),
         _ => false,
     }

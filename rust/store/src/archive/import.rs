@@ -82,27 +82,33 @@ fn take_in(store: &Store, session: &Session, input: &mut dyn Read, options: &Imp
     let mut archive = Archive::open(input)?;
     let mut imported = store_blocks(session, &mut archive, operation)?;
     imported.roots = archive.roots;
+    pin_roots(store, session, &imported.roots, options, operation)?;
+    Ok(imported)
+}
+
+/// car §3.2: pins the roots, where that was asked for; else notes that they are in use.
+pub(super) fn pin_roots(store: &Store, session: &Session, roots: &[Cid], options: &ImportOptions, operation: &Operation) -> Result<()> {
     if options.pin_roots {
         // A root named twice is one pin.
-        walk(session, &imported.roots, WalkOptions::default(), &Operation::new(), &mut |_| operation.check())?;
-        for cid in &imported.roots {
+        walk(session, roots, WalkOptions::default(), &Operation::new(), &mut |_| operation.check())?;
+        for cid in roots {
             let old_name = store.pin(cid)?.and_then(|pin| pin.name);
             let name = options.pin_name.clone().or(old_name);
             session.pin(Pin { cid: cid.clone(), kind: PinKind::Recursive, name })?;
         }
     } else {
-        for (cid, is_here) in imported.roots.iter().zip(session.has_many(&imported.roots)?) {
+        for (cid, is_here) in roots.iter().zip(session.has_many(roots)?) {
             if is_here {
                 session.used_now(cid)?;
             }
         }
     }
-    Ok(imported)
+    Ok(())
 }
 
 /// car §3.4: undoes what was put. Packs that were sealed on the way are committed already, and are given up again, unless another session
 /// of this process may rely on a block it found in them.
-fn take_back(store: &Store, session: Session, before: &BTreeMap<u32, u64>) -> Result<()> {
+pub(super) fn take_back(store: &Store, session: Session, before: &BTreeMap<u32, u64>) -> Result<()> {
     if !session.take_over_alone() {
         return Ok(());
     }
@@ -150,7 +156,7 @@ struct Batch {
 }
 
 /// Batches are not shared further.
-enum Undivided {}
+pub(super) enum Undivided {}
 
 impl Shared for Undivided {
     type Segment = ();

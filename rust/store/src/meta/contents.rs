@@ -1,6 +1,7 @@
 //! Everything the journal says, after its last record: docs/formats/meta.md §5.
 
 use super::{Check, Op, Pin};
+use crate::pack::ForeignHeader;
 use shoal_core::Cid;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -15,6 +16,8 @@ pub(crate) struct PackRecord {
     /// Sum of the committed blocks' lengths, dead ones too.
     pub block_bytes: u64,
     pub log_check: Check,
+    /// The header of a pack that was adopted, where it is not ours.
+    pub header: Option<ForeignHeader>,
     /// Offsets of the sections of dead blocks.
     pub dead: HashSet<u64>,
     pub dead_bytes: u64,
@@ -64,6 +67,11 @@ impl Contents {
                 if let Some(record) = self.packs.get_mut(pack) {
                     (record.length, record.entries, record.block_bytes) = (*length, *entries, *block_bytes);
                     (record.is_sealed, record.log_check) = (true, Check::default());
+                }
+            }
+            Op::PackAdopted { pack, header } => {
+                if let Some(record) = self.packs.get_mut(pack) {
+                    record.header = Some(*header);
                 }
             }
             Op::PackRetired { pack } => {
@@ -124,6 +132,7 @@ impl Contents {
         let mut ops = vec![Op::PackNext { pack: self.pack_next }];
         for (&pack, record) in &self.packs {
             ops.push(Op::PackOpened { pack });
+            ops.extend(record.header.map(|header| Op::PackAdopted { pack, header }));
             let (length, entries, block_bytes) = (record.length, record.entries, record.block_bytes);
             ops.push(if record.is_sealed {
                 Op::PackSealed { pack, length, entries, block_bytes }

@@ -1,6 +1,7 @@
 //! One change of the store, and how it is written: docs/formats/meta.md §4.
 
 use super::{Check, PIN_NAME_BYTES_MAX, Pin, PinKind};
+use crate::pack::ForeignHeader;
 use shoal_core::{Cid, limits, varint};
 
 /// §4: one change. A record is a list of them, applied together or not at all.
@@ -50,6 +51,10 @@ pub(crate) enum Op {
     Used {
         cid: Cid,
         seconds: u64,
+    },
+    PackAdopted {
+        pack: u32,
+        header: ForeignHeader,
     },
 }
 
@@ -122,6 +127,12 @@ impl Op {
                 out.push(14);
                 write_bytes(cid.as_bytes(), out);
                 varint::write(*seconds, out);
+            }
+            Self::PackAdopted { pack, header } => {
+                out.push(15);
+                varint::write(u64::from(*pack), out);
+                varint::write(header.bytes, out);
+                out.extend_from_slice(&header.check);
             }
         }
     }
@@ -220,6 +231,11 @@ impl<'a> Payload<'a> {
             10 => Op::BlobSet { digest: self.take(32)?.try_into().ok()?, bytes: self.number()? },
             11 => Op::BlobRemoved { digest: self.take(32)?.try_into().ok()? },
             14 => Op::Used { cid: self.cid()?, seconds: self.number()? },
+            15 => {
+                let pack = self.pack()?;
+                let bytes = self.number()?;
+                Op::PackAdopted { pack, header: ForeignHeader { bytes, check: self.take(8)?.try_into().ok()? } }
+            }
             _ => return None,
         })
     }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::index::BadPage;
 use crate::inner::{Inner, locked};
 use crate::operation::Operation;
-use crate::pack::{Entry, HEADER, HEADER_BYTES, Key, LogEnd, Section, key, section_at};
+use crate::pack::{Entry, Key, LogEnd, Section, key, section_at};
 use crate::queue::{Queue, Shared, Work};
 use crate::state::{BadIndex, Found};
 use crate::store::Store;
@@ -89,6 +89,9 @@ struct Pack {
     entries: Vec<Entry>,
     dead: HashSet<u64>,
     is_sealed: bool,
+    /// Where the first section begins, and whether what stands before it is as it was.
+    header_bytes: u64,
+    is_header_sound: bool,
 }
 
 /// Verifies all packs: the bad copies of live blocks.
@@ -208,7 +211,9 @@ fn open(inner: &Inner, pack: u32) -> Result<Option<Pack>> {
             let entries = active.entries().iter().take(active.committed_entries).copied().collect();
             return Ok(active.map_to(readable).map_err(|e| Error::io("mapping", &inner.paths.car(pack), e)).map(|map| {
                 let dead = record.dead.clone();
-                Some(Pack { id: pack, map, readable, committed: active.committed, entries, dead, is_sealed: false })
+                let (header_bytes, is_header_sound) = (record.header_bytes(), record.has_sound_header(&map, readable));
+                let committed = active.committed;
+                Some(Pack { id: pack, map, readable, committed, entries, dead, is_sealed: false, header_bytes, is_header_sound })
             }));
         }
         let Some(sealed) = state.sealed(pack) else { return Ok(Ok(None)) };
@@ -217,8 +222,10 @@ fn open(inner: &Inner, pack: u32) -> Result<Option<Pack>> {
             entries.push(sealed.index.entry(slot).map_err(|BadPage| BadIndex::Pack(pack))?);
         }
         entries.sort_unstable_by_key(|entry| entry.place);
-        let (map, dead) = (sealed.map.clone(), record.dead.clone());
-        Ok(Ok(Some(Pack { id: pack, map, readable: sealed.readable, committed: record.length, entries, dead, is_sealed: true })))
+        let (map, dead, readable) = (sealed.map.clone(), record.dead.clone(), sealed.readable);
+        let (header_bytes, is_header_sound) = (record.header_bytes(), record.has_sound_header(&map, readable));
+        let committed = record.length;
+        Ok(Ok(Some(Pack { id: pack, map, readable, committed, entries, dead, is_sealed: true, header_bytes, is_header_sound })))
     })?
 }
 
@@ -240,7 +247,7 @@ fn survey<'a>(
     }
     let part = Arc::new(Part::new(line, run.checkpoint.as_ref().filter(|_| pack.is_sealed)));
     let before = locked(findings).count;
-    if pack.map.get(0, HEADER_BYTES.min(pack.readable)) != Some(&HEADER[..]) {
+    if !pack.is_header_sound {
         locked(findings).place(id, 0, Reason::Header);
     }
     let is_index_wrong = survey_sections(&pack, &part, queue, findings, report, operation)?;
@@ -289,7 +296,7 @@ fn survey_sections<'a>(
         if queue.push(Batch { map: pack.map.clone(), jobs, part: Arc::clone(part) }) { Ok(()) } else { operation.check() }
     };
     // Where the next section should begin; not known behind a damaged one.
-    let mut next = Some(HEADER_BYTES);
+    let mut next = Some(pack.header_bytes);
     for entry in &pack.entries {
         operation.check()?;
         let offset = entry.place.offset();
@@ -347,7 +354,8 @@ fn survey_gap(pack: &Pack, from: u64, to: u64, findings: &Mutex<Findings>) -> bo
     let (mut at, mut has_blocks) = (from, false);
     while at < to {
         match section_at(&pack.map, at, to).filter(|section| is_sound(pack, section)) {
-            Some(section) => (at, has_blocks) = (section.end, true),
+            // Of an adopted pack, blocks of identity CIDs stand in no index.
+            Some(section) => (at, has_blocks) = (section.end, has_blocks || key(&section.cid).is_some()),
             None => {
                 locked(findings).place(pack.id, at, Reason::Stray);
                 break;

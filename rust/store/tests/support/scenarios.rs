@@ -5,9 +5,9 @@ use super::{STORE, options};
 use shoal_core::car::v1;
 use shoal_core::unixfs::Profile;
 use shoal_core::unixfs::profile::Layout;
-use shoal_store::archive::{ImportOptions, import_car};
+use shoal_store::archive::{Adopt, ImportOptions, adopt_car, import_car};
 use shoal_store::collect::{CollectOptions, collect};
-use shoal_store::disk::Disk;
+use shoal_store::disk::{Disk, write_all_at};
 use shoal_store::ingest::{AddOptions, add_stream};
 use shoal_store::{Error, Operation, Options, Store};
 use std::path::Path;
@@ -271,6 +271,50 @@ fn import(world: &World) -> Result<(), Error> {
     Ok(())
 }
 
+const ARCHIVES: &str = "/in";
+
+/// Archives of one DAG each, as files; one of them names a block that it does not have.
+fn write_archives(world: &World) -> Result<(), Error> {
+    make_store(world)?;
+    let failed = |e| Error::io("writing", Path::new(ARCHIVES), e);
+    world.disk.create_dir(Path::new(ARCHIVES)).map_err(failed)?;
+    for root in ROOTS..ROOTS + 4 {
+        let mut car = v1::encode_header(&[block(root).0.clone()]);
+        for n in whole(root).into_iter().skip(usize::from(root == ROOTS + 1)) {
+            let one = block(n);
+            v1::section_prefix(&one.0, one.1.len(), &mut car);
+            car.extend_from_slice(&one.1);
+        }
+        let file = world.disk.create(&Path::new(ARCHIVES).join(root.to_string())).map_err(failed)?;
+        write_all_at(&*file, &mut [std::io::IoSlice::new(&car)], 0).map_err(failed)?;
+        file.sync_data().map_err(failed)?;
+    }
+    world.disk.sync_dir(Path::new(ARCHIVES)).map_err(failed)?;
+    world.disk.sync_dir(Path::new("/")).map_err(failed)
+}
+
+/// Adopts them, with an open pack beside them; one twice, under each way of adopting.
+fn adopt(world: &World) -> Result<(), Error> {
+    let store = world.open()?;
+    let of = |root: u64, how: Adopt| {
+        let id = world.begin(&Transaction { puts: whole(root), pins: vec![root], ..Transaction::default() });
+        let options = ImportOptions { pin_roots: true, pin_name: pin(root).name };
+        match adopt_car(&store, &Path::new(ARCHIVES).join(root.to_string()), how, &options, &Operation::default()) {
+            Ok(_) => world.acknowledge(id),
+            // Refused, and nothing of it stays.
+            Err(Error::InDag { .. }) if root == ROOTS + 1 => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    };
+    of(ROOTS, Adopt::Link)?;
+    of(ROOTS + 1, Adopt::Move)?;
+    world.add(&store, ROOTS + 5)?;
+    of(ROOTS, Adopt::Move)?;
+    of(ROOTS + 2, Adopt::Move)?;
+    world.add(&store, ROOTS + 6)
+}
+
 /// Adds files as blobs, collects one of them, and adds it again.
 fn blobs(world: &World) -> Result<(), Error> {
     let store = world.open()?;
@@ -333,6 +377,7 @@ pub static SCENARIOS: &[Scenario] = &[
     Scenario { name: "collect", path: STORE, options: small, prepare: add_and_unpin, run: collection },
     Scenario { name: "move live data", path: STORE, options: small, prepare: add_six, run: move_live_data },
     Scenario { name: "import archives", path: STORE, options: small, prepare: make_store, run: import },
+    Scenario { name: "adopt archives", path: STORE, options: small, prepare: write_archives, run: adopt },
     Scenario { name: "blobs", path: STORE, options: small, prepare: make_store, run: blobs },
     Scenario { name: "compact the journal", path: STORE, options: quickly_compacted, prepare: make_store, run: compact },
     Scenario { name: "rebuild the journal", path: STORE, options: rebuilding, prepare: put_and_lose_the_journal, run: rebuild },
