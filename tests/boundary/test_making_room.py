@@ -23,7 +23,7 @@ def content(n: int) -> bytes:
 
 
 def size(store: shoal.Store) -> int:
-    return store.stat().pack_bytes + store.stat().blob_bytes
+    return store.stat().disk_bytes
 
 
 def test_what_nothing_pins_makes_room_for_new_data(tmp_path: Path) -> None:
