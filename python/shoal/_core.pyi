@@ -457,8 +457,20 @@ class Store:
     def lease(self, watch: _Watch) -> Lease: ...
     def collect(self, dry_run: bool, watch: _Watch) -> tuple[int, int, int, int, int]: ...
     def verify(
-        self, watch: _Watch
-    ) -> tuple[int, int, list[tuple[CID | None, int | None, int, str]], list[CID], list[CID], bool]: ...
+        self, rate: int | None, checkpoint: str | bytes | None, repair_from: str | bytes | None, watch: _Watch
+    ) -> tuple[
+        int,
+        int,
+        list[tuple[CID | None, int | None, int, str]],
+        list[CID],
+        list[CID],
+        bool,
+        list[tuple[CID, list[str], int | None, CID, bool]],
+        int,
+        int,
+        int,
+        int,
+    ]: ...
     def refs(
         self, content: _Content, recursive: bool, unique: bool, depth_max: int | None, watch: _Watch
     ) -> RefBatches: ...

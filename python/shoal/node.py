@@ -219,9 +219,18 @@ class Node:
         """What the store holds."""
         return await self._run(self.store.stat)
 
-    def verify(self) -> Operation[VerifyReport]:
-        """Checks every block; see `Store.verify`."""
-        return self._operate("verify", lambda store: store.verify())
+    def verify(
+        self,
+        *,
+        bytes_per_second: int | None = None,
+        resume: PathLike | None = None,
+        repair_from: PathLike | None = None,
+    ) -> Operation[VerifyReport]:
+        """Checks every block, and brings back what is lost if told from where; see `Store.verify`."""
+        return self._operate(
+            "verify",
+            lambda store: store.verify(bytes_per_second=bytes_per_second, resume=resume, repair_from=repair_from),
+        )
 
     def gc(self, *, dry_run: bool = False) -> Operation[Collected]:
         """Frees what no pin keeps; see `Store.gc`."""
@@ -399,9 +408,15 @@ class RepoVerbs(_Verbs):
         """What the store holds."""
         return await self._node.stat()
 
-    def verify(self) -> Operation[VerifyReport]:
-        """Checks every block; see `Store.verify`."""
-        return self._node.verify()
+    def verify(
+        self,
+        *,
+        bytes_per_second: int | None = None,
+        resume: PathLike | None = None,
+        repair_from: PathLike | None = None,
+    ) -> Operation[VerifyReport]:
+        """Checks every block, and brings back what is lost if told from where; see `Store.verify`."""
+        return self._node.verify(bytes_per_second=bytes_per_second, resume=resume, repair_from=repair_from)
 
     def gc(self, *, dry_run: bool = False) -> Operation[Collected]:
         """Frees what no pin keeps; see `Store.gc`."""

@@ -20,7 +20,7 @@ from shoal.dag import DagApi
 from shoal.errors import InvalidInput, SourceError
 from shoal.file import File
 from shoal.pin import PinApi
-from shoal.results import Added, Collected, Damage, Entry, Exported, Progress, StoreStat, VerifyReport
+from shoal.results import Added, Collected, Damage, Entry, Exported, HurtPath, Progress, StoreStat, VerifyReport
 from shoal.target import descriptor_of, write_all
 
 if TYPE_CHECKING:
@@ -429,13 +429,31 @@ class Store:
 
     # The store
 
-    def verify(self, *, progress: _Watcher = None) -> VerifyReport:
-        """Hashes every block again and walks every pin: what is damaged, what is missing, which pins are hurt.
+    def verify(
+        self,
+        *,
+        bytes_per_second: int | None = None,
+        resume: PathLike | None = None,
+        repair_from: PathLike | None = None,
+        progress: _Watcher = None,
+    ) -> VerifyReport:
+        """Hashes every block again and walks every pin: what is damaged, what is missing, which pins and files are hurt.
 
+        `bytes_per_second` bounds how fast it reads. `resume` names a file in which it notes what was found sound, so that a run that
+        was stopped goes on from there; the file goes when a run is complete. `repair_from` is another store's folder or a CAR file:
+        what is damaged or missing is taken from there, checked against its CID, and nothing else.
         Raises nothing for damage: look at the report.
         """
-        blocks, size, damaged, missing, roots, ok = self._core.verify(self._watch("verify", progress))
-        return VerifyReport(blocks, size, [Damage(*row) for row in damaged], missing, roots, ok)
+        if bytes_per_second is not None and bytes_per_second < 1:
+            msg = "bytes_per_second is at least 1"
+            raise InvalidInput(msg)
+        file, source = (
+            None if given is None else os.path.expanduser(os.fspath(given)) for given in (resume, repair_from)
+        )
+        row = self._core.verify(bytes_per_second, file, source, self._watch("verify", progress))
+        blocks, size, damaged, missing, roots, ok, hurt, *counts = row
+        paths = [HurtPath(root, "/".join(names), offset, cid, is_gone) for root, names, offset, cid, is_gone in hurt]
+        return VerifyReport(blocks, size, [Damage(*each) for each in damaged], missing, roots, ok, paths, *counts)
 
     def lease(self) -> Lease:
         """Keeps what is looked up through it from `gc`, until it is closed.
@@ -495,6 +513,10 @@ def _options(keywords: dict[str, Any]) -> _core._AddOptions:
     if isinstance(options["ignore"], str):
         raise TypeError("ignore is a sequence of patterns, not one string")
     options["ignore"] = list(options["ignore"])
+    for rule in options["ignore"]:
+        if isinstance(rule, str) and not _is_text(rule):
+            message = f"the ignore rule {rule!r} is not text that can be written as UTF-8"
+            raise InvalidInput(message)
     options["ignore_files"] = [os.fspath(file) for file in options["ignore_files"]]
     for file in options["ignore_files"]:
         try:
@@ -515,6 +537,14 @@ def _options(keywords: dict[str, Any]) -> _core._AddOptions:
 
 def _reopen(path: str, settings: dict[str, Any]) -> Store:
     return Store(path, **settings)
+
+
+def _is_text(rule: str) -> bool:
+    try:
+        rule.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _name_of(source: object) -> str | None:

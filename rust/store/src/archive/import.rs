@@ -15,6 +15,7 @@ use shoal_core::limits::{CAR_HEADER_BYTES_MAX, CAR_SECTION_BYTES_MAX, VARINT_BYT
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -122,6 +123,24 @@ fn take_back(store: &Store, session: Session, before: &BTreeMap<u32, u64>) -> Re
         }
     }
     session.commit()
+}
+
+/// Gives every section of an archive to `each`, in order and unverified.
+pub(crate) fn scan(path: &Path, operation: &Operation, each: &mut dyn FnMut(&Cid, &[u8]) -> Result<()>) -> Result<()> {
+    let mut input = std::fs::File::open(path).map_err(|e| Error::io("opening", path, e))?;
+    let mut archive = Archive::open(&mut input)?;
+    let mut buffer = Vec::new();
+    loop {
+        operation.check()?;
+        let batch = archive.next_batch(buffer)?;
+        if batch.sections.is_empty() {
+            return Ok(());
+        }
+        for (cid, range) in &batch.sections {
+            each(cid, batch.bytes.get(range.clone()).unwrap_or_default())?;
+        }
+        buffer = batch.bytes;
+    }
 }
 
 /// A piece of the archive, cut into sections.
