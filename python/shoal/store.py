@@ -458,13 +458,13 @@ class Store:
     def lease(self) -> Lease:
         """Keeps what is looked up through it from `gc`, until it is closed.
 
-            >>> with Store("/tmp/shoal-example") as store:
-            ...     cid = store.put(b"not pinned")
-            ...     with store.lease() as lease:
-            ...         assert lease.has(cid)
-            ...         freed = store.gc()
-            ...         store.has(cid)
-            True
+        >>> with Store("/tmp/shoal-example") as store:
+        ...     cid = store.put(b"not pinned")
+        ...     with store.lease() as lease:
+        ...         assert lease.has(cid)
+        ...         freed = store.gc()
+        ...         store.has(cid)
+        True
         """
         return self._core.lease(self._watch("lease"))
 

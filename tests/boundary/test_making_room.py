@@ -23,7 +23,7 @@ def content(n: int) -> bytes:
 
 
 def size(store: shoal.Store) -> int:
-    return store.stat().pack_bytes + store.stat().blob_bytes
+    return store.stat().disk_bytes
 
 
 def test_what_nothing_pins_makes_room_for_new_data(tmp_path: Path) -> None:
@@ -39,10 +39,10 @@ def test_what_nothing_pins_makes_room_for_new_data(tmp_path: Path) -> None:
 
 def test_pinned_data_is_never_taken_and_an_add_too_many_keeps_nothing(tmp_path: Path) -> None:
     with shoal.Store(tmp_path / "store", size_max=QUOTA) as store:
-        pinned = []
+        pinned: list[tuple[int, shoal.CID]] = []
         with pytest.raises(errors.StoreFull, match=r"store\.size_max"):
-            for n in range(40):
-                pinned.append((n, store.add(content(n)).cid))
+            # Takes those in that come before the error.
+            pinned.extend((n, store.add(content(n)).cid) for n in range(40))
         assert len(pinned) >= 10
         before = store.stat()
         (tmp_path / "file").write_bytes(content(77))
