@@ -9,4 +9,5 @@ mod import;
 
 pub use adopt::{Adopt, Adopted, adopt_car};
 pub use export::export_car;
+pub(crate) use import::scan;
 pub use import::{ImportOptions, Imported, import_car};
