@@ -68,6 +68,7 @@ pub fn adopt_car(store: &Store, path: &Path, how: Adopt, options: &ImportOptions
     crate::pinning::check_name(options.pin_name.as_deref())?;
     let disk = &*store.0.disk;
     let path = disk.resolve(path).map_err(|e| Error::source("cannot open", path, e))?;
+    crate::quota::make_some_room(store, operation)?;
     let session = store.write()?;
     let staged = Staged::make(disk, &store.0.paths, &path, how)?;
     let before: BTreeMap<u32, u64> = store.packs()?.into_iter().map(|stat| (stat.pack, stat.bytes)).collect();

@@ -86,7 +86,7 @@ fn take_in(store: &Store, session: &Session, input: &mut dyn Read, options: &Imp
     Ok(imported)
 }
 
-/// car §3.2: pins the roots, where that was asked for.
+/// car §3.2: pins the roots where that was asked for, and else notes that they were used.
 pub(super) fn pin_roots(store: &Store, session: &Session, roots: &[Cid], options: &ImportOptions, operation: &Operation) -> Result<()> {
     if options.pin_roots {
         // A root named twice is one pin.
@@ -97,7 +97,7 @@ pub(super) fn pin_roots(store: &Store, session: &Session, roots: &[Cid], options
             session.pin(Pin { cid: cid.clone(), kind: PinKind::Recursive, name })?;
         }
     } else {
-        for (cid, is_here) in imported.roots.iter().zip(session.has_many(&imported.roots)?) {
+        for (cid, is_here) in roots.iter().zip(session.has_many(roots)?) {
             if is_here {
                 session.used_now(cid)?;
             }
