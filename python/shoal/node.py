@@ -383,7 +383,9 @@ class DagVerbs(_Verbs):
         self, source: PathLike | Any, *, pin_roots: bool = True, adopt: str | None = None
     ) -> Operation[Imported]:
         """Takes in the blocks of a CAR; see `Store.dag.import_car`."""
-        return self._node._operate("import", lambda store: store.dag.import_car(source, pin_roots=pin_roots, adopt=adopt))
+        return self._node._operate(
+            "import", lambda store: store.dag.import_car(source, pin_roots=pin_roots, adopt=adopt)
+        )
 
 
 class PinVerbs(_Verbs):

@@ -155,7 +155,7 @@ fn resume(bytes: &[u8], bad: usize, chain: Check) -> Option<(usize, Check)> {
     }
     for at in bad + 1..bytes.len() {
         let Some((payload, stored)) = record_at(bytes, at) else { continue };
-        if !matches!(payload.first(), Some(1..=11 | 14)) {
+        if !matches!(payload.first(), Some(1..=11 | 14 | 15)) {
             continue;
         }
         if let Some(good) = chains.iter().find(|chain| check(&[*chain, payload]) == stored) {

@@ -86,7 +86,7 @@ fn take_in(store: &Store, session: &Session, input: &mut dyn Read, options: &Imp
     Ok(imported)
 }
 
-/// car §3.2: pins the roots, where that was asked for; else notes that they are in use.
+/// car §3.2: pins the roots where that was asked for, and else notes that they were used.
 pub(super) fn pin_roots(store: &Store, session: &Session, roots: &[Cid], options: &ImportOptions, operation: &Operation) -> Result<()> {
     if options.pin_roots {
         // A root named twice is one pin.
