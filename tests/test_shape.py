@@ -40,17 +40,19 @@ MAY_IMPORT = {
     # Pure, and names CIDs only in its types.
     "exchange": set(),
     "node": {"errors", "_core", "results", "content", "file", "dag", "pin", "store", "operation", "stream"},
-    "cli": {"errors", "config", "results", "file", "store", "node", ""},
+    "filesystem": {"errors", "_core", "results", "file", "store"},
+    "http": {"errors", "results", "file", "store", "node", ""},
+    "cli": {"errors", "config", "results", "file", "store", "node", "http", ""},
     # The front door opens onto every room but the command line.
     "": {"errors", "_core", "results", "file", "store", "node"},
 }
 # These two measure the core's own machines; every other command goes through the store or the node.
 MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 # Modules that may not be imported while `import shoal` runs: they cost more than all of Shoal.
-LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs"}
+LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs", "fsspec", "uvicorn", "hypercorn"}
 # Rooms that `import shoal` loads.
 LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "dag", "pin", "blob", "store"}
-LOADED_LATER = {"node", "operation", "stream", "cli", "config", "exchange"}
+LOADED_LATER = {"node", "operation", "stream", "http", "cli", "config", "exchange", "filesystem"}
 
 # What decides and does nothing may import, of Python's own: values and algorithms. Dice only as `Random(seed)`.
 PURE_PYTHON = "exchange"
@@ -65,7 +67,7 @@ RUST_MAY_USE = {
     "shoal-wire": {"shoal-core"},
     "shoal-bindings": {"shoal-core", "shoal-store"},
     # A workspace of its own; its checks are included by the tests of both.
-    "shoal-fuzz": {"shoal-core", "shoal-store"},
+    "shoal-fuzz": {"shoal-core", "shoal-store", "shoal-wire"},
 }
 KNOWS_PYTHON = {"shoal-bindings"}
 IMPURE_RUST = re.compile(
