@@ -201,9 +201,10 @@ def the_exchange_is_pure(root: Path) -> Iterator[str]:
                 yield f"{inside}:{node.lineno}: is pure, but waits"
             elif isinstance(node, ast.Set | ast.SetComp):
                 yield f"{inside}:{node.lineno}: has a set, whose order differs from run to run; take a dict"
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id in IMPURE_CALLS or (node.func.id == "Random" and not node.args):
-                    yield f"{inside}:{node.lineno}: is pure, but calls {node.func.id}"
+            elif isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                if called in IMPURE_CALLS or (called == "Random" and not node.args):
+                    yield f"{inside}:{node.lineno}: is pure, but calls {called}"
 
 
 # Rust

@@ -11,6 +11,7 @@ from shoal.exchange.limits import (
     SMALL_BLOCK_BYTES_MAX,
     STRANGER_PROBES,
     STRANGERS_AT_ONCE,
+    STRANGERS_BESIDE_HELP,
     STRIKES_MAX,
     WANTS_MAX,
 )
@@ -139,6 +140,25 @@ def test_a_root_is_not_shown_to_all_that_are_connected():
     more = [peer for peer, kind, _ in asked(fetch) if kind == "have"]
     assert len(more) == STRANGERS_AT_ONCE
     assert not set(shown) & set(more)
+
+
+def test_a_stranger_that_wants_the_same_is_shown_what_is_wanted():
+    fetch = session(leaf("a"), *(leaf(f"b{i}") for i in range(100)), strangers=("s",))
+    asked(fetch)
+    fetch.received("s", Message(want_haves=["other", "a"]), 0.1)
+    assert len([cid for _, kind, cid in asked(fetch) if kind == "have"]) > STRANGER_PROBES
+
+
+def test_strangers_who_were_not_shown_anything_do_not_count_as_tried():
+    fetch = session(Link("root", 100), strangers=range(20))
+    # The root is small, and a likely peer is there: nobody else is asked about it.
+    assert asked(fetch) == [("p", "block", "root")]
+    for tick in range(1, 40):
+        fetch.on_time(tick / 20)
+        asked(fetch)
+    fetch.received("p", block("root", 100), 2.0)
+    fetch.links("root", [leaf(f"b{i}") for i in range(100)], 2.0)
+    assert {peer for peer, kind, _ in asked(fetch) if kind == "have"} == set(range(STRANGERS_BESIDE_HELP))
 
 
 def test_what_a_stranger_never_has_is_shown_to_it_only_so_often():

@@ -62,6 +62,8 @@ STRANGERS_AT_ONCE: Final = 16
 """Peers that are tried at one time when none is known to have a root. Asking all is what flooded Bitswap before 2025."""
 STRANGERS_BESIDE_HELP: Final = 8
 """Strangers tried in all while someone is known to help: enough to find others who fetch the same."""
+WANTS_LOOKED_AT: Final = 64
+"""Of a stranger's wants, how many are compared with ours to see whether it fetches the same."""
 ANSWER_SECONDS: Final = 5.0
 """A peer that has not answered whether it has a block in this time is taken to lack it. Kubo: the same."""
 

@@ -8,6 +8,7 @@ What peers say and send is judged here. That a block has the bytes of its CID wa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,6 +38,7 @@ from shoal.exchange.limits import (
     STRIKES_MAX,
     TICK_SECONDS_MAX,
     TICK_SECONDS_MIN,
+    WANTS_LOOKED_AT,
     WANTS_MAX,
 )
 from shoal.exchange.open_wants import OpenWants, Want
@@ -167,11 +169,13 @@ class Session:
             self._forget(state)
 
     def received(self, peer: Peer, message: Message, now: float) -> list[tuple[CID, bytes]]:
-        """A peer's blocks and presences. Returns the blocks that were lacking, each once: only these may be stored."""
+        """A peer's message. Returns the blocks that were lacking, each once: only these may be stored."""
         self._now = now
         state = self._peers.get(peer)
         if state is None or self._is_ended:
             return []
+        if state in self._strangers:
+            self._look_at_wants(state, message)
         accepted = self._take_blocks(state, message.blocks, now) if message.blocks else []
         for cid in message.haves:
             self._take_have(state, cid, now)
@@ -277,6 +281,14 @@ class Session:
                 self._fill_all()
         self._to_fill[peer] = None
         return accepted
+
+    def _look_at_wants(self, peer: PeerState, message: Message) -> None:
+        """Who wants what we want fetches the same: it will have parts, and is a helper before it has given anything."""
+        for wants in (message.want_haves, message.want_blocks):
+            if any(cid in self._wants for cid in wants[:WANTS_LOOKED_AT]):
+                peer.is_partial = True
+                self._has_helped(peer)
+                return
 
     def _has_helped(self, peer: PeerState) -> None:
         if not peer.has_helped:
@@ -626,15 +638,9 @@ class Session:
 
     def _probe_strangers(self) -> None:
         is_helped = len(self._strangers) < len(self._peers)
-        trying = 0
-        for peer in self._strangers:
-            if peer.probes_left == STRANGER_PROBES:
-                if is_helped and self._strangers_tried >= STRANGERS_BESIDE_HELP:
-                    return
-                self._strangers_tried += 1
-                peer.silent_since = self._now
-            trying += 1
-            if trying > STRANGERS_AT_ONCE:
+        for peer in islice(self._strangers, STRANGERS_AT_ONCE):
+            is_new = peer.probes_left == STRANGER_PROBES
+            if is_new and is_helped and self._strangers_tried >= STRANGERS_BESIDE_HELP:
                 return
             if not peer.probes_left or len(peer.probed) >= STRANGER_PROBES_AT_ONCE:
                 continue
@@ -645,3 +651,6 @@ class Session:
                 if self._is_worth_probing(peer, want):
                     self._show(peer, want)
                     peer.probes_left -= 1
+            if is_new and peer.probed:
+                self._strangers_tried += 1
+                peer.silent_since = self._now
