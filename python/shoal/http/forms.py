@@ -63,7 +63,7 @@ class Asked:
 
     @property
     def path(self) -> str:
-        return self.target.path + ("/" if self.request.ends_in_slash and self.target.names else "")
+        return self.target.path + ("/" if self.request.ends_in_slash else "")
 
     @property
     def roots(self) -> str:

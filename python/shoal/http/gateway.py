@@ -40,6 +40,7 @@ class Gateway:
     answers to, and within which limits, is said by `rules`.
 
         >>> import anyio, httpx, shoal
+        >>> from shoal.http import Gateway
         >>> async def main():
         ...     async with shoal.Node("/tmp/shoal-example") as node:
         ...         cid = (await node.add(b"hello")).cid
