@@ -14,9 +14,11 @@ pub mod key;
 pub mod limits;
 pub mod multiaddr;
 pub mod multistream;
+pub mod noise;
 pub mod peer_id;
 pub mod ping;
 pub mod protobuf;
+pub mod tls;
 pub mod yamux;
 
 pub use key::{PublicKey, SecretKey};
