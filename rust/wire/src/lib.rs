@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bitswap;
+pub mod connection;
 pub mod delimited;
 mod der;
 pub mod identify;
@@ -21,6 +22,7 @@ pub mod protobuf;
 pub mod tls;
 pub mod yamux;
 
+pub use connection::Connection;
 pub use key::{PublicKey, SecretKey};
 pub use multiaddr::Multiaddr;
 pub use peer_id::PeerId;

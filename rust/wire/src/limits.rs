@@ -59,6 +59,19 @@ pub const PING_SECONDS: u64 = 30;
 /// A peer that sends nothing at all for so long after a ping is gone. go-yamux gives a write as long.
 pub const PONG_SECONDS: u64 = 10;
 
+/// A connection that is not open in so many seconds is given up. go-libp2p: 15; js-libp2p: 10.
+pub const UPGRADE_SECONDS: u64 = 15;
+/// How long a connection that we close waits for the peer to take what was written.
+pub const CLOSE_SECONDS: u64 = 5;
+/// How long the agreement on a stream's protocol may take. go-libp2p: 10.
+pub const STREAM_SECONDS: u64 = 10;
+/// How long a peer may take to say what it is. go-libp2p: 5.
+pub const IDENTIFY_SECONDS: u64 = 5;
+/// How long the answer to a ping on a stream may take. go-libp2p: 10.
+pub const PING_SECONDS_MAX: u64 = 10;
+/// Streams of pings that a peer may have open; the ping specification allows two.
+pub const ECHOES_MAX: usize = 2;
+
 /// Longest message of identify that is read. go-libp2p: 8 KiB.
 pub const IDENTIFY_BYTES_MAX: usize = 8 * 1024;
 /// Longest message of identify to send: rust-libp2p reads no more.

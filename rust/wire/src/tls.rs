@@ -1,8 +1,8 @@
 //! The TLS channel: TLS 1.3 in which both sides show a certificate made for libp2p (`/tls/1.0.0`).
 //!
 //! `rustls` does the handshake and the records, through its unbuffered interface: records are opened where they came in, and
-//! sealed where they go out. This is the one room that draws secrets itself: rustls takes them from the system through
-//! ring, and offers no other way. It reads no clock; the caller says what day it is, for the dates of certificates.
+//! sealed where they go out. The secrets of a handshake are the one thing that a caller cannot draw: rustls takes them from
+//! the system through ring, and offers no other way. It reads no clock; the caller says what day it is, for the dates of certificates.
 //! Spec: <https://github.com/libp2p/specs/blob/master/tls/tls.md>.
 
 mod certificate;
@@ -50,8 +50,8 @@ pub enum TlsError {
     Protocol(rustls::Error),
     /// More bytes than any message takes, and still no message.
     TooLong,
-    /// The system gives no random numbers.
-    Random,
+    /// The secret of a certificate is none of P-256.
+    Secret,
     /// The channel is not open yet.
     NotOpen,
 }
@@ -63,7 +63,7 @@ impl fmt::Display for TlsError {
             Self::AnotherPeer => f.write_str("tls: another peer answers at this address"),
             Self::Protocol(e) => write!(f, "tls: {e}"),
             Self::TooLong => write!(f, "tls: a message is longer than the {TLS_PART_BYTES_MAX} bytes allowed"),
-            Self::Random => f.write_str("tls: the system gives no random numbers"),
+            Self::Secret => f.write_str("tls: the certificate's secret is none; draw another"),
             Self::NotOpen => f.write_str("tls: the handshake is not done"),
         }
     }

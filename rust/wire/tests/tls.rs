@@ -17,7 +17,7 @@ fn key(seed: u8) -> SecretKey {
 }
 
 fn credentials(seed: u8) -> Credentials {
-    Credentials::new(&key(seed)).unwrap()
+    Credentials::new(&key(seed), &[seed + 50; 32]).unwrap()
 }
 
 fn muxers(names: &[&str]) -> Vec<String> {

@@ -7,9 +7,9 @@ use super::certificate::{EXTENSION_ID, signed};
 use super::{TlsError, provider};
 use crate::der;
 use crate::key::SecretKey;
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{DerSignature, SigningKey};
 use ring::digest::{SHA256, digest};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -32,18 +32,18 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Makes a certificate in which `key` vouches for a key drawn now. TLS draws its secrets itself, from the system.
-    pub fn new(key: &SecretKey) -> Result<Self, TlsError> {
-        let random = SystemRandom::new();
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).map_err(|_| TlsError::Random)?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref(), &random).map_err(|_| TlsError::Random)?;
-        let body = to_be_signed(key, pair.public_key().as_ref());
-        let signature = pair.sign(&random, &body).map_err(|_| TlsError::Random)?;
+    /// Makes a certificate in which `key` vouches for the P-256 key of `secret`, which the caller drew. One secret in four
+    /// billion is none: [`TlsError::Secret`] asks for another.
+    pub fn new(key: &SecretKey, secret: &[u8; 32]) -> Result<Self, TlsError> {
+        let pair = SigningKey::from_slice(secret).map_err(|_| TlsError::Secret)?;
+        let point = pair.verifying_key().to_sec1_point(false);
+        let body = to_be_signed(key, point.as_bytes());
+        let signature: DerSignature = pair.sign(&body);
         let algorithm = der::write(der::SEQUENCE, &[SIGNATURE_ALGORITHM]);
-        let signature = der::write(der::BIT_STRING, &[&[0], signature.as_ref()]);
+        let signature = der::write(der::BIT_STRING, &[&[0], signature.as_bytes()]);
         let certificate = CertificateDer::from(der::write(der::SEQUENCE, &[&body, &algorithm, &signature]));
         let provider = Arc::new(provider());
-        let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(document.as_ref().to_vec()));
+        let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(to_pkcs8(secret, point.as_bytes())));
         let signing = provider.key_provider.load_private_key(secret).map_err(TlsError::Protocol)?;
         let certified = Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate.clone()], signing)));
         Ok(Self { certified, provider, certificate })
@@ -60,6 +60,14 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").finish_non_exhaustive()
     }
+}
+
+/// PKCS#8, version 0, around an elliptic curve's private key, version 1, with its point.
+fn to_pkcs8(secret: &[u8; 32], point: &[u8]) -> Vec<u8> {
+    let public = der::write(0xa1, &[&der::write(der::BIT_STRING, &[&[0], point])]);
+    let inner = [der::write(der::INTEGER, &[&[1]]), der::write(der::OCTET_STRING, &[secret]), public].concat();
+    let inner = der::write(der::OCTET_STRING, &[&der::write(der::SEQUENCE, &[&inner])]);
+    der::write(der::SEQUENCE, &[&der::write(der::INTEGER, &[&[0]]), &der::write(der::SEQUENCE, &[KEY_ALGORITHM]), &inner])
 }
 
 fn to_be_signed(key: &SecretKey, point: &[u8]) -> Vec<u8> {

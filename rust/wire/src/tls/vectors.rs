@@ -3,7 +3,7 @@
 //! <https://github.com/libp2p/specs/blob/master/tls/tls.md>, test vectors.
 
 use super::certificate::{CertificateError, Unchecked};
-use super::{Credentials, provider};
+use super::{Credentials, TlsError, provider};
 use crate::key::{KeyError, SecretKey};
 
 const ED25519: &str = "308201ae30820156a0030201020204499602d2300a06082a8648ce3d040302302031123010060355040a13096c69627032702e696f310a300806035504051301313020170d3735303130313133303030305a180f34303936303130313133303030305a302031123010060355040a13096c69627032702e696f310a300806035504051301313059301306072a8648ce3d020106082a8648ce3d030107034200040c901d423c831ca85e27c73c263ba132721bb9d7a84c4f0380b2a6756fd601331c8870234dec878504c174144fa4b14b66a651691606d8173e55bd37e381569ea37c307a3078060a2b0601040183a25a0101046a3068042408011220a77f1d92fedb59dddaea5a1c4abd1ac2fbde7d7b879ed364501809923d7c11b90440d90d2769db992d5e6195dbb08e706b6651e024fda6cfb8846694a435519941cac215a8207792e42849cccc6cd8136c6e4bde92a58c5e08cfd4206eb5fe0bf909300a06082a8648ce3d0403020346003043021f50f6b6c52711a881778718238f650c9fb48943ae6ee6d28427dc6071ae55e702203625f116a7a454db9c56986c82a25682f7248ea1cb764d322ea983ed36a31b77";
@@ -49,9 +49,14 @@ fn a_certificate_has_its_time() {
 #[test]
 fn our_own_certificate_proves_us() {
     let key = SecretKey::from_seed([7; 32]).unwrap();
-    let credentials = Credentials::new(&key).unwrap();
+    let credentials = Credentials::new(&key, &[8; 32]).unwrap();
     assert_eq!(peer_at(credentials.certificate(), NOW), Ok(key.public().peer_id().to_string()));
-    assert_ne!(credentials.certificate(), Credentials::new(&key).unwrap().certificate());
+    // The same secrets make the same certificate.
+    assert_eq!(credentials.certificate(), Credentials::new(&key, &[8; 32]).unwrap().certificate());
+    assert_ne!(credentials.certificate(), Credentials::new(&key, &[9; 32]).unwrap().certificate());
+    for none in [[0; 32], [0xff; 32]] {
+        assert_eq!(Credentials::new(&key, &none).err(), Some(TlsError::Secret));
+    }
 }
 
 #[test]
