@@ -90,7 +90,7 @@ def parse_bytes(value: object) -> int:
 def _seconds(value: object) -> float:
     try:
         seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
-    except ValueError:
+    except (ValueError, OverflowError):
         seconds = -1.0
     if not 0 <= seconds <= 86_400:
         raise ValueError("a number of seconds between 0 and 86400")
@@ -123,6 +123,13 @@ KEYS: Final[Mapping[str, Key]] = {
             parse_bytes,
             "Size at which a pack file is sealed.",
             ("SHOAL_STORE_PACK_BYTES_MAX",),
+        ),
+        Key(
+            "store.size_max",
+            0,
+            parse_bytes,
+            "Quota: bytes that packs and blobs may have; 0 for no limit.",
+            ("SHOAL_STORE_SIZE_MAX",),
         ),
         Key("add.profile", "blake3", _text, "Profile of `shoal add` when none is named.", ("SHOAL_ADD_PROFILE",)),
         Key(
@@ -249,7 +256,8 @@ def read_file(file: Path) -> dict[str, object]:
 def _loaded(text: bytes, file: Path) -> dict[str, object]:
     try:
         return tomllib.loads(text.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # Of values that are nested too deep, and numbers too long to be read, tomllib says so in its own words.
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file}: not valid TOML: {str(error)[:200]}") from None
 
 

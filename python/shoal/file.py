@@ -6,6 +6,8 @@ import io
 import os
 from typing import TYPE_CHECKING
 
+from shoal.errors import InvalidInput
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -122,8 +124,13 @@ class File(io.RawIOBase):
         return self._read_at(self._position, min(left, max(size, _READAHEAD_BYTES))) if left else b""
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Up to `size` bytes from `offset` on, wherever the position is. Threads need not take turns."""
+        """Up to `size` bytes from `offset` on, wherever the position is. Threads need not take turns.
+
+        Raises `InvalidInput` (a ValueError) for a negative size.
+        """
         self._check()
+        if size < 0:
+            raise InvalidInput("a size is not negative")
         return self._read_at(offset, size) if 0 <= offset < self._size else b""
 
     def read_ranges(self, ranges: Iterable[tuple[int, int]]) -> list[bytes]:

@@ -239,6 +239,21 @@ fn sections_up_to_the_limit_pass_and_a_byte_more_does_not() {
     assert_eq!(v1::parse_section(&archive[header_bytes..]), Err(too_long));
 }
 
+/// A version 2 whose data end inside a section's length was refused for the bytes behind the data, if they had come by then, and
+/// for its layout if they had not: the reader took the length from both sides of that end.
+#[test]
+fn a_length_that_reaches_over_the_end_of_the_data_is_refused_for_that_however_the_bytes_come() {
+    let data = [&v1::encode_header(&[])[..], b"\x80"].concat();
+    for behind in [&b""[..], b"\x00", b"\x01", b"\x80\x80\x80\x80\x80\x80\x80\x80\x80", b"\xff\xff\xff\x7f"] {
+        let numbers = [51, data.len() as u64, 0].map(u64::to_le_bytes);
+        let archive = [&v2::PRAGMA[..], &[0; 16], numbers.as_flattened(), &data, behind].concat();
+        for piece in [1, 2, 7, archive.len() - behind.len(), archive.len()] {
+            let refused = read(&archive, Limits::default(), &[piece]);
+            assert!(matches!(refused, Err(CarError::Layout(_))), "{behind:02x?} in pieces of {piece}: {refused:?}");
+        }
+    }
+}
+
 #[test]
 fn a_reader_that_failed_stays_failed() {
     let mut reader = Reader::new(Limits::default());

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail where it likes")]
 
 use shoal_core::car::{Limits, Reader, v1};
-use shoal_core::cid::codec::{DAG_CBOR, DAG_JSON};
+use shoal_core::cid::codec::{DAG_CBOR, DAG_JSON, DAG_PB};
 use shoal_core::dag;
 use shoal_core::limits::BLOCK_BYTES_MAX;
 use shoal_core::varint;
@@ -220,5 +220,40 @@ fn the_worst_honest_block_has_a_known_cost() {
         let mut links = Vec::new();
         let peak = peak_bytes(|| dag::links(codec, block, &mut links).unwrap());
         assert!(peak <= 1024, "{codec}: {peak}");
+    }
+}
+
+/// The bound of the test above was met by the block it looked at and broken by others: lists of one item each kept room for four,
+/// and took 119 times their length.
+#[test]
+fn no_shape_of_a_block_costs_more_than_the_worst_that_is_stated() {
+    let _turn = TURN.lock();
+    let cbor_list = |item: &[u8], count: usize| [&[0x9a][..], &u32::try_from(count).unwrap().to_be_bytes(), &item.repeat(count)].concat();
+    let json_list = |item: &str, count: usize| format!("[{}]", vec![item; count].join(",")).into_bytes();
+    // A link in dag-pb: an empty identity CID, the shortest there is.
+    let pb_links = |count: usize| b"\x12\x06\x0a\x04\x01\x55\x00\x00".repeat(count);
+    let mut cases = Vec::new();
+    for count in [(1 << 14) - 1, 1 << 14, (1 << 14) + 1] {
+        for item in [
+            &b"\x00"[..],
+            b"\x80",
+            b"\x81\x00",
+            b"\x82\x00\x00",
+            b"\x85\x00\x00\x00\x00\x00",
+            b"\xa1\x60\x00",
+            b"\x81\x81\x80",
+            b"\x60",
+            b"\x61a",
+        ] {
+            cases.push((DAG_CBOR, cbor_list(item, count)));
+        }
+        for item in ["0", "[]", "[0]", "[0,0,0,0,0]", "{}", "{\"\":0}", "\"\"", "\"a\""] {
+            cases.push((DAG_JSON, json_list(item, count)));
+        }
+        cases.push((DAG_PB, pb_links(count)));
+    }
+    for (codec, block) in &cases {
+        let peak = peak_bytes(|| dag::decode_relaxed(*codec, block).unwrap());
+        assert!(peak <= 96 * block.len() + 64 * 1024, "{codec:#x} {:02x?}: {} times", &block[..12], peak / block.len());
     }
 }

@@ -3,17 +3,17 @@
 //! Checksums would keep a fuzzer out of everything behind them. So the checks can seal what was changed, by their own reading of
 //! docs/formats. The law that holds all the same: no wrong byte leaves the store, nothing panics, and opening costs what is there.
 //!
-//! Input: a byte of [flags](`FLAG_SEAL`), then edits: which file, what to do, where (2 bytes), how many bytes, those bytes.
+//! Input: a byte of [flags](`FLAG_SEAL`), then [edits](crate::edits).
 
+use crate::edits::edit_all;
 use crate::memory::{TIMES, bounded};
 use crate::replay::Target;
 use shoal_core::Cid;
 use shoal_core::hash::{Hash, cid_v1};
-use shoal_store::disk::{Disk, read_to_end, write_all_at};
+use shoal_store::disk::Disk;
 use shoal_store::memory_disk::MemoryDisk;
 use shoal_store::read::FileReader;
 use shoal_store::{Operation, Options, Store};
-use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -34,7 +34,6 @@ pub const FLAG_VERIFY: u8 = 8;
 /// A journal is read by steps of 256 KiB, and walked beside what it says.
 const OPEN_BYTES: usize = 1024 * 1024;
 const STORE: &str = "/store";
-const PAGE_BYTES: usize = 4096;
 
 /// Edits of the journal (docs/formats/meta.md).
 pub fn meta(input: &[u8]) {
@@ -92,6 +91,7 @@ fn options(flags: u8, read_only: bool) -> Options {
         lock_wait: Duration::ZERO,
         rebuild_meta: flags & FLAG_REBUILD != 0 && !read_only,
         read_only,
+        reserve_bytes: 1000,
         ..Options::default()
     }
 }
@@ -127,98 +127,11 @@ fn path(name: &str) -> PathBuf {
     Path::new(STORE).join(name.replace("open.", &format!("packs/{open:08}.")))
 }
 
-fn content(disk: &MemoryDisk, path: &Path) -> Option<Vec<u8>> {
-    read_to_end(&*disk.open(path, false).ok()?, 0).ok()
-}
-
-/// Does one edit to a file.
-fn edit(disk: &MemoryDisk, names: &[&str], name: &str, deed: u8, at: usize, bytes: &[u8], is_sealed: bool) {
-    let path = path(name);
-    let mut content = content(disk, &path).unwrap_or_default();
-    let at = at % (content.len() + 1);
-    match deed % 6 {
-        0 => {
-            content.iter_mut().skip(at).zip(bytes).for_each(|(to, from)| *to = *from);
-        }
-        1 => content.truncate(at),
-        2 => content = bytes.to_vec(),
-        3 => content.extend_from_slice(bytes),
-        4 => drop(content.splice(at..at, bytes.iter().copied())),
-        _ => {
-            let other = names[usize::from(bytes.first().copied().unwrap_or(0)) % names.len()];
-            content = self::content(disk, &self::path(other)).unwrap_or_default();
-        }
-    }
-    if is_sealed {
-        seal(&path, &mut content);
-    }
-    let _ = disk.remove(&path);
-    let Some(parent) = path.parent() else { return };
-    disk.create_dir(parent).unwrap();
-    let file = disk.create(&path).unwrap();
-    write_all_at(&*file, &mut [IoSlice::new(&content)], 0).unwrap();
-}
-
-fn sum<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    let mut out = [0; N];
-    hasher.finalize_xof().fill(&mut out);
-    out
-}
-
-/// Makes the checksums of a file right, as far as its lengths lead.
-fn seal(path: &Path, content: &mut [u8]) {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    match name.rsplit_once('.').map_or(name, |(_, kind)| kind) {
-        "idx" | "mrg" | "tree" => {
-            for (number, page) in (0u64..).zip(content.chunks_exact_mut(PAGE_BYTES)) {
-                let (body, check) = page.split_at_mut(PAGE_BYTES - 16);
-                check.copy_from_slice(&sum::<16>(&[&number.to_le_bytes(), body]));
-            }
-        }
-        "log" => {
-            let mut check = name.split('.').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0).to_le_bytes();
-            let mut rest = content;
-            while let Some((head, body)) = rest.split_first_chunk_mut::<20>() {
-                let count = u32::from_le_bytes(*head.first_chunk().unwrap()) as usize;
-                let Some((body, next)) = body.split_at_mut_checked(count.saturating_mul(40)) else { return };
-                check = sum(&[&check, &head[..12], body]);
-                head[12..].copy_from_slice(&check);
-                rest = next;
-            }
-        }
-        "meta" => {
-            let Some((head, mut rest)) = content.split_first_chunk_mut::<32>() else { return };
-            let mut check: [u8; 8] = sum(&[&head[..24]]);
-            head[24..].copy_from_slice(&check);
-            while let Some((head, payload)) = rest.split_first_chunk_mut::<12>() {
-                let bytes = u32::from_le_bytes(*head.first_chunk().unwrap()) as usize;
-                let Some((payload, next)) = payload.split_at_mut_checked(bytes) else { return };
-                check = sum(&[&check, payload]);
-                head[4..].copy_from_slice(&check);
-                rest = next;
-            }
-        }
-        _ => {}
-    }
-}
-
 fn mangle(input: &[u8], names: &[&str]) {
-    let (&flags, mut rest) = input.split_first().unwrap_or((&0, &[]));
+    let (&flags, edits) = input.split_first().unwrap_or((&0, &[]));
     let disk = small_store().0.copied();
-    let mut edits = 0;
-    while let Some(([file, deed, low, high, count], behind)) = rest.split_first_chunk::<5>() {
-        let (bytes, behind) = behind.split_at(usize::from(*count).min(behind.len()));
-        let at = usize::from(u16::from_le_bytes([*low, *high]));
-        edit(&disk, names, names[usize::from(*file) % names.len()], *deed, at, bytes, flags & FLAG_SEAL != 0);
-        (rest, edits) = (behind, edits + 1);
-        if edits == 16 {
-            break;
-        }
-    }
+    let paths: Vec<PathBuf> = names.iter().map(|name| path(name)).collect();
+    edit_all(&disk, &paths, edits, flags & FLAG_SEAL != 0);
     for read_only in [true, false] {
         let held = vec![0; OPEN_BYTES / TIMES + 200_000 + input.len()];
         let opened = bounded(TIMES, &held, || Store::open(Arc::new(disk.clone()), Path::new(STORE), options(flags, read_only)));

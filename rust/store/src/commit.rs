@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::inner::{Inner, locked};
 use crate::meta::{Check, Op};
 use crate::pack::{Active, LogEnd, Sealed};
+use crate::reserve::may_use_reserve;
 use std::io::IoSlice;
 use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 
@@ -103,7 +104,14 @@ impl Inner {
 
     fn write_journal(&self, ops: &[Op]) -> Result<()> {
         let mut journal = locked(&self.journal);
-        journal.append(ops).map_err(|(e, is_lost)| if is_lost { self.poisoned(e) } else { e })
+        let mut written = journal.append(ops);
+        if let Err((Error::Full { .. }, false)) = &written
+            && may_use_reserve(ops)
+            && self.give_up_reserve()
+        {
+            written = journal.append(ops);
+        }
+        written.map_err(|(e, is_lost)| if is_lost { self.poisoned(e) } else { e })
     }
 
     /// Commits everything appended so far, and `ops`, together with whoever else is committing now.
@@ -186,12 +194,6 @@ impl Inner {
             }
         }
         for op in &ops {
-            if let Op::PackRetired { pack } = op {
-                // The next writer removes what could not be removed now.
-                for path in [self.paths.car(*pack), self.paths.idx(*pack), self.paths.tree(*pack), self.paths.log(*pack)] {
-                    let _ = self.disk.remove(&path);
-                }
-            }
             if let Op::BlobRemoved { digest } = op {
                 let _deciding = locked(&self.blobs.deciding);
                 // Another session may have brought it again, in this commit or for the next one.
@@ -201,6 +203,13 @@ impl Inner {
             }
         }
         self.compact_if_large()
+    }
+
+    /// Removes the files of a retired pack. The next writer removes what cannot be removed now.
+    pub fn remove_pack(&self, pack: u32) {
+        for path in [self.paths.car(pack), self.paths.idx(pack), self.paths.tree(pack), self.paths.log(pack)] {
+            let _ = self.disk.remove(&path);
+        }
     }
 
     fn compact_if_large(&self) -> Result<()> {

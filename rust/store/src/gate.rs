@@ -56,7 +56,11 @@ impl Inner {
                 let path = self.root.join("lock");
                 match self.disk.lock(&path).map_err(|e| Error::io("locking", &path, e))? {
                     Lock::Taken(lock) => {
-                        crate::recover::take_over(self, !gate.has_taken_over)?;
+                        match crate::recover::take_over(self, !gate.has_taken_over) {
+                            Err(Error::Full { .. }) if self.give_up_reserve() => crate::recover::take_over(self, !gate.has_taken_over)?,
+                            other => other?,
+                        }
+                        self.keep_reserve();
                         gate.has_taken_over = true;
                         gate.lock = Some(lock);
                         gate.pid = pid;
@@ -79,6 +83,11 @@ impl Inner {
         gate.alive.insert(number);
         gate.is_exclusive = is_exclusive;
         Ok(Entered { pid, number, is_alone: gate.sessions == 1 })
+    }
+
+    /// Whether more than one session lives.
+    pub fn is_shared(&self) -> bool {
+        locked(&self.gate).sessions > 1
     }
 
     pub fn leave(&self, pid: u32, number: u64) {

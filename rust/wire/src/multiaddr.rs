@@ -240,7 +240,7 @@ impl fmt::Display for Part<'_> {
             Form::Ip4 | Form::Ip6 => ip(self).map_or(Ok(()), |ip| write!(f, "/{ip}")),
             Form::Port => port(self).map_or(Ok(()), |port| write!(f, "/{port}")),
             Form::Name => write!(f, "/{}", text()),
-            Form::Path => write!(f, "/{}", text().trim_start_matches('/')),
+            Form::Path => write!(f, "/{}", text().strip_prefix('/').unwrap_or(text())),
             Form::Peer => PeerId::from_bytes(self.value).map_or(Ok(()), |id| write!(f, "/{id}")),
             Form::Base64Url => write!(f, "/{}", multibase::encode(multibase::Base::Base64Url, self.value)),
         }

@@ -316,9 +316,11 @@ enum Step {
 
 /// Reads a length and says where in `bytes` its body lies: (start, end). `None` while the body is not all there.
 fn framed(bytes: &[u8], bytes_max: usize, data_left: u64) -> Result<Option<(usize, usize)>, CarError> {
-    let (length, prefix) = match varint::read(bytes) {
+    // Of a length nothing is read that lies behind the data: what is wrong must not depend on how much of that has come.
+    let within = usize::try_from(data_left).ok().and_then(|left| bytes.get(..left)).unwrap_or(bytes);
+    let (length, prefix) = match varint::read(within) {
         Ok(read) => read,
-        Err(VarintError::Truncated) if (bytes.len() as u64) < data_left => return Ok(None),
+        Err(VarintError::Truncated) if (within.len() as u64) < data_left => return Ok(None),
         Err(VarintError::Truncated) => return Err(CarError::Layout("a section reaches over the end of the data")),
         Err(e) => return Err(CarError::Varint(e)),
     };

@@ -148,6 +148,15 @@ fn decode_whole(block: &[u8], budget: &Budget, strict: bool) -> Result<Value, Da
     value.map_err(|reason| input.malformed(reason))
 }
 
+/// Room for one item more. Doubles as items are read, since a count is only a claim; and never goes beyond the claim, so that many
+/// small lists have no room that stays empty, and one long list costs no more than itself and its last half.
+fn make_room<T>(items: &mut Vec<T>, count: u64) {
+    if items.len() == items.capacity() {
+        let left = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(items.len());
+        items.reserve_exact(items.len().max(4).min(left));
+    }
+}
+
 /// Reads one value; `depth_left` bounds the recursion.
 fn read(input: &mut Input<'_>, items_left: &mut usize, depth_left: usize) -> Result<Value, Reason> {
     *items_left = items_left.checked_sub(1).ok_or(Reason::Items)?;
@@ -161,9 +170,9 @@ fn read(input: &mut Input<'_>, items_left: &mut usize, depth_left: usize) -> Res
         major::LIST => {
             let depth_left = depth_left.checked_sub(1).ok_or(Reason::Depth)?;
             input.check_count(head.argument, 1)?;
-            // Grows as items are read: a count is only a claim.
             let mut items = Vec::new();
             for _ in 0..head.argument {
+                make_room(&mut items, head.argument);
                 items.push(read(input, items_left, depth_left)?);
             }
             Value::List(items)
@@ -183,6 +192,7 @@ fn read(input: &mut Input<'_>, items_left: &mut usize, depth_left: usize) -> Res
                     }
                 }
                 let key = key.to_owned();
+                make_room(&mut entries, head.argument);
                 entries.push((key, read(input, items_left, depth_left)?));
             }
             Value::Map(if input.strict {

@@ -15,6 +15,7 @@ use shoal_core::limits::{CAR_HEADER_BYTES_MAX, CAR_SECTION_BYTES_MAX, VARINT_BYT
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -45,7 +46,9 @@ pub struct Imported {
 /// Bytes of the archive verified together: sixteen blocks of 1 MiB fill the widest SHA-256.
 const BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// Room for a batch and the beginning of the section behind it.
-const BUFFER_BYTES: usize = BATCH_BYTES + CAR_SECTION_BYTES_MAX + VARINT_BYTES_MAX;
+const BUFFER_BYTES: usize = BATCH_BYTES + SECTION_BYTES;
+/// A buffer of this size holds any section.
+const SECTION_BYTES: usize = CAR_SECTION_BYTES_MAX + VARINT_BYTES_MAX;
 /// Bytes read at a time where nothing is verified.
 const SKIP_BYTES: usize = 64 * 1024;
 /// Workers, each with a buffer. More would outrun any input.
@@ -58,6 +61,7 @@ const WORKERS_MAX: usize = 4;
 /// When this returns, everything is durable.
 pub fn import_car(store: &Store, input: &mut dyn Read, options: &ImportOptions, operation: &Operation) -> Result<Imported> {
     crate::pinning::check_name(options.pin_name.as_deref())?;
+    crate::quota::make_some_room(store, operation)?;
     let session = store.write()?;
     let before: BTreeMap<u32, u64> = store.packs()?.into_iter().map(|stat| (stat.pack, stat.bytes)).collect();
     let result = take_in(store, &session, input, options, operation);
@@ -86,6 +90,12 @@ fn take_in(store: &Store, session: &Session, input: &mut dyn Read, options: &Imp
             let name = options.pin_name.clone().or(old_name);
             session.pin(Pin { cid: cid.clone(), kind: PinKind::Recursive, name })?;
         }
+    } else {
+        for (cid, is_here) in imported.roots.iter().zip(session.has_many(&imported.roots)?) {
+            if is_here {
+                session.used_now(cid)?;
+            }
+        }
     }
     Ok(imported)
 }
@@ -113,6 +123,24 @@ fn take_back(store: &Store, session: Session, before: &BTreeMap<u32, u64>) -> Re
         }
     }
     session.commit()
+}
+
+/// Gives every section of an archive to `each`, in order and unverified.
+pub(crate) fn scan(path: &Path, operation: &Operation, each: &mut dyn FnMut(&Cid, &[u8]) -> Result<()>) -> Result<()> {
+    let mut input = std::fs::File::open(path).map_err(|e| Error::io("opening", path, e))?;
+    let mut archive = Archive::open(&mut input)?;
+    let mut buffer = Vec::new();
+    loop {
+        operation.check()?;
+        let batch = archive.next_batch(buffer)?;
+        if batch.sections.is_empty() {
+            return Ok(());
+        }
+        for (cid, range) in &batch.sections {
+            each(cid, batch.bytes.get(range.clone()).unwrap_or_default())?;
+        }
+        buffer = batch.bytes;
+    }
 }
 
 /// A piece of the archive, cut into sections.
@@ -248,13 +276,15 @@ struct Archive<'a> {
     rest: Vec<u8>,
     /// Bytes of the archive that were read.
     position: u64,
+    /// How much the next batch may be: little at first, for small archives are many.
+    buffer_bytes: usize,
     /// car §2.1: where the data end and what comes behind them; version 1 ends where its input does.
     wrapper: Option<v2::Header>,
 }
 
 impl<'a> Archive<'a> {
     fn open(input: &'a mut dyn Read) -> Result<Self> {
-        let mut archive = Self { input, roots: Vec::new(), rest: Vec::new(), position: 0, wrapper: None };
+        let mut archive = Self { input, roots: Vec::new(), rest: Vec::new(), position: 0, buffer_bytes: SECTION_BYTES, wrapper: None };
         archive.read_more(v2::PRAGMA.len())?;
         if archive.rest == v2::PRAGMA {
             archive.rest.clear();
@@ -333,11 +363,8 @@ impl<'a> Archive<'a> {
 
     /// The next sections, some 16 MiB of them; none at the end of the archive.
     fn next_batch(&mut self, mut buffer: Vec<u8>) -> Result<Batch> {
-        if buffer.is_empty() {
-            // The system gives zeroed pages as they are touched; a small archive touches few. A buffer that comes back is whole.
-            buffer = vec![0; BUFFER_BYTES];
-        }
-        buffer.resize(BUFFER_BYTES.max(self.rest.len()), 0);
+        buffer.resize(self.buffer_bytes.max(self.rest.len()), 0);
+        self.buffer_bytes = BUFFER_BYTES.min(2 * self.buffer_bytes);
         let from = self.rest.len();
         if let Some(front) = buffer.get_mut(..from) {
             front.copy_from_slice(&self.rest);

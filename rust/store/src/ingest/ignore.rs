@@ -14,6 +14,11 @@ pub struct IgnoreRules {
 }
 
 impl IgnoreRules {
+    /// Whether a walk that begins at `root` would leave out `path`, which is below it. An error where a rule is none.
+    pub fn leaves_out(&self, root: &Path, path: &Path, is_directory: bool) -> Result<bool> {
+        Ok(self.compile(root)?.leaves_out(path, is_directory))
+    }
+
     /// The rules for a walk that begins at `root`.
     pub(super) fn compile(&self, root: &Path) -> Result<Matcher> {
         if self.patterns.is_empty() && self.files.is_empty() {

@@ -70,7 +70,7 @@ pub fn memory() -> MemoryDisk {
 }
 
 pub fn small_packs(pack_bytes_max: u64) -> Options {
-    Options { pack_bytes_max, lock_wait: Duration::from_secs(20), ..Options::default() }
+    Options { pack_bytes_max, lock_wait: Duration::from_secs(20), reserve_bytes: 1000, ..Options::default() }
 }
 
 pub fn open(disk: &MemoryDisk, options: &Options) -> Store {

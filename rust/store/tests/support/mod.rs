@@ -7,6 +7,7 @@ pub mod expected;
 pub mod failing_disk;
 pub mod power_disk;
 pub mod scenarios;
+pub mod small_disk;
 pub mod whole_file;
 
 use shoal_core::Cid;
@@ -53,7 +54,7 @@ impl<D: Disk + Clone + 'static> Shared for D {
 
 /// Waits for nobody: tests that meet a lock want to know at once.
 pub fn options(pack_bytes_max: u64) -> Options {
-    Options { pack_bytes_max, lock_wait: std::time::Duration::ZERO, ..Options::default() }
+    Options { pack_bytes_max, lock_wait: std::time::Duration::ZERO, reserve_bytes: 1000, ..Options::default() }
 }
 
 /// Reads a whole file of a disk.

@@ -188,7 +188,7 @@ pub struct Replay {
     pending: Vec<Event>,
     sector_bytes: usize,
     atoms: Vec<Atom>,
-    /// Files whose loss the store shrugs off, and which are never synced: logs. They do not count for "few".
+    /// Files whose loss the store shrugs off, and which are never synced: logs, the reserve. They do not count for "few".
     cold: BTreeSet<usize>,
 }
 
@@ -215,7 +215,7 @@ impl Replay {
             }),
             _ => {
                 if let Event::Named { path, thing: Thing::File(file) } = &event
-                    && path.extension().is_some_and(|extension| extension == "log")
+                    && (path.extension().is_some_and(|extension| extension == "log") || path.ends_with("reserve"))
                 {
                     self.cold.insert(*file);
                 }

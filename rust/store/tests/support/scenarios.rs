@@ -1,9 +1,14 @@
 //! What a store goes through while its disk fails it: one function for each kind of work, told what is begun and acknowledged.
 
-use super::expected::{Expected, ROOTS, Transaction, children, whole};
+use super::expected::{BLOBS, Expected, ROOTS, Transaction, block, children, pin, whole};
 use super::{STORE, options};
+use shoal_core::car::v1;
+use shoal_core::unixfs::Profile;
+use shoal_core::unixfs::profile::Layout;
+use shoal_store::archive::{ImportOptions, import_car};
 use shoal_store::collect::{CollectOptions, collect};
 use shoal_store::disk::Disk;
+use shoal_store::ingest::{AddOptions, add_stream};
 use shoal_store::{Error, Operation, Options, Store};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -243,6 +248,47 @@ fn compact(world: &World) -> Result<(), Error> {
     world.add_all(&store, 2..5)
 }
 
+/// Archives of one DAG each, into packs that fill up meanwhile; one of them names a block that it does not have.
+fn import(world: &World) -> Result<(), Error> {
+    let store = world.open()?;
+    for root in ROOTS..ROOTS + 3 {
+        let is_whole = root != ROOTS + 1;
+        let mut car = v1::encode_header(&[block(root).0.clone()]);
+        for n in whole(root).into_iter().skip(usize::from(!is_whole)) {
+            let one = block(n);
+            v1::section_prefix(&one.0, one.1.len(), &mut car);
+            car.extend_from_slice(&one.1);
+        }
+        let id = world.begin(&Transaction { puts: whole(root), pins: vec![root], ..Transaction::default() });
+        let options = ImportOptions { pin_roots: true, pin_name: pin(root).name };
+        match import_car(&store, &mut car.as_slice(), &options, &Operation::default()) {
+            Ok(_) => world.acknowledge(id),
+            // Refused, and nothing of it stays.
+            Err(Error::InDag { .. }) if !is_whole => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Adds files as blobs, collects one of them, and adds it again.
+fn blobs(world: &World) -> Result<(), Error> {
+    let store = world.open()?;
+    let add = |n: u64| {
+        let id = world.begin(&Transaction { puts: vec![n], pins: vec![n], ..Transaction::default() });
+        let profile = Profile { layout: Layout::Blob, ..Profile::blake3() };
+        let options = AddOptions { profile, pin_name: pin(n).name, threads: 1, ..AddOptions::default() };
+        let one = block(n);
+        add_stream(&store, &mut one.1.as_slice(), "blob".into(), &options, &Operation::default(), &mut |_| Ok(()))?;
+        world.acknowledge(id);
+        Ok(())
+    };
+    (BLOBS..BLOBS + 2).try_for_each(add)?;
+    world.commit(&store, Transaction { unpins: vec![BLOBS], ..Transaction::default() })?;
+    world.collect(&store, &[BLOBS])?;
+    [BLOBS, BLOBS + 2].into_iter().try_for_each(add)
+}
+
 fn quickly_compacted() -> Options {
     Options { journal_bytes_min: 600, ..options(1 << 20) }
 }
@@ -286,6 +332,8 @@ pub static SCENARIOS: &[Scenario] = &[
     Scenario { name: "roll back", path: STORE, options: large, prepare: make_store, run: roll_back },
     Scenario { name: "collect", path: STORE, options: small, prepare: add_and_unpin, run: collection },
     Scenario { name: "move live data", path: STORE, options: small, prepare: add_six, run: move_live_data },
+    Scenario { name: "import archives", path: STORE, options: small, prepare: make_store, run: import },
+    Scenario { name: "blobs", path: STORE, options: small, prepare: make_store, run: blobs },
     Scenario { name: "compact the journal", path: STORE, options: quickly_compacted, prepare: make_store, run: compact },
     Scenario { name: "rebuild the journal", path: STORE, options: rebuilding, prepare: put_and_lose_the_journal, run: rebuild },
 ];

@@ -1,0 +1,4 @@
+//! libFuzzer's way to the check `wire_multistream`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| shoal_fuzz::wire::multistream(data));
