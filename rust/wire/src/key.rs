@@ -1,7 +1,7 @@
 //! Keys of peers: what they sign with, and how others check it.
 //!
 //! Ed25519 keys are made here, from 32 secret bytes that the caller drew. Keys of others may be Ed25519, RSA of 2048 to 8192
-//! bits (the IPFS bootstrap nodes) or ECDSA on P-256; secp256k1 keys are read, and name their peer, but are not verified.
+//! bits (the IPFS bootstrap nodes), ECDSA on P-256, or secp256k1.
 //! A [`PublicKey`] is its own protobuf, in the one form that peer ids are made of: anything else is refused, since two forms
 //! of one key would be two peers. Spec: <https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md>.
 
@@ -9,6 +9,7 @@ use crate::der;
 use crate::limits::{KEY_BYTES_MAX, RSA_BITS_MAX, RSA_BITS_MIN};
 use crate::peer_id::PeerId;
 use crate::protobuf::{self, Reader};
+use k256::ecdsa::signature::Verifier as _;
 use ring::signature::{self, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use std::fmt;
 
@@ -48,8 +49,6 @@ pub enum KeyError {
     Data(KeyKind),
     /// An RSA key of so many bits; 2048 to 8192 are taken.
     RsaBits(usize),
-    /// Shoal does not check signatures of this kind.
-    NotVerified(KeyKind),
     /// The signature is not of this key and message.
     Signature,
     /// A secret key whose public half is not its own.
@@ -64,7 +63,6 @@ impl fmt::Display for KeyError {
             Self::Kind(kind) => write!(f, "key has the unknown kind {kind} (0 to 3 are RSA, Ed25519, secp256k1 and ECDSA)"),
             Self::Data(kind) => write!(f, "key of kind {kind:?} has malformed bytes"),
             Self::RsaBits(bits) => write!(f, "RSA key has {bits} bits; {RSA_BITS_MIN} to {RSA_BITS_MAX} are taken"),
-            Self::NotVerified(kind) => write!(f, "signatures of {kind:?} keys are not checked by this version"),
             Self::Signature => f.write_str("signature is not of this key and message"),
             Self::Halves => f.write_str("the public half of the secret key belongs to another one"),
         }
@@ -117,6 +115,13 @@ fn rsa_key(data: &[u8]) -> Result<&[u8], KeyError> {
 
 fn p256_point(data: &[u8]) -> Option<&[u8]> {
     data.strip_prefix(P256_PREFIX).filter(|point| point.len() == P256_POINT_BYTES && point.first() == Some(&4))
+}
+
+/// Both forms of a signature are taken, the one with the low half and its twin, as go-libp2p does: a handshake is no ledger.
+fn verify_secp256k1(point: &[u8], message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
+    let key = k256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| KeyError::Data(KeyKind::Secp256k1))?;
+    let signature = k256::ecdsa::Signature::from_der(signature).map_err(|_| KeyError::Signature)?;
+    key.verify(message, &signature.normalize_s()).map_err(|_| KeyError::Signature)
 }
 
 /// What a peer is known by. Compared by its protobuf, which is the one it has.
@@ -181,7 +186,7 @@ impl PublicKey {
                 let point = p256_point(data).ok_or(KeyError::Data(self.kind))?;
                 UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, point).verify(message, signature)
             }
-            KeyKind::Secp256k1 => return Err(KeyError::NotVerified(self.kind)),
+            KeyKind::Secp256k1 => return verify_secp256k1(data, message, signature),
         };
         verified.map_err(|_| KeyError::Signature)
     }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bitswap;
+pub mod connection;
 pub mod delimited;
 mod der;
 pub mod identify;
@@ -14,11 +15,14 @@ pub mod key;
 pub mod limits;
 pub mod multiaddr;
 pub mod multistream;
+pub mod noise;
 pub mod peer_id;
 pub mod ping;
 pub mod protobuf;
+pub mod tls;
 pub mod yamux;
 
+pub use connection::Connection;
 pub use key::{PublicKey, SecretKey};
 pub use multiaddr::Multiaddr;
 pub use peer_id::PeerId;

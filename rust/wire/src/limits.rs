@@ -19,6 +19,17 @@ pub const MULTISTREAM_LINE_BYTES_MAX: usize = 1024;
 /// Most proposals a listener answers before it gives up. Kubo proposes four versions of bitswap at most.
 pub const PROPOSALS_MAX: usize = 32;
 
+/// Longest message of the Noise handshake. An RSA key of 8,192 bits and its signature take 2.1 KiB; js-libp2p allows 65,535.
+pub const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
+/// Longest frame of Noise behind its length, its tag included: what two bytes count.
+pub const NOISE_FRAME_BYTES_MAX: usize = 65_535;
+/// Received of TLS and no whole message yet. One record takes 16,640 bytes, one handshake message up to 65,539.
+pub const TLS_PART_BYTES_MAX: usize = 128 * 1024;
+/// Longest certificate that is read. Ours takes 430 bytes, one with RSA keys of 8,192 bits about 6 KiB.
+pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
+/// Most muxers read of a peer's list; there are two in use.
+pub const MUXERS_MAX: usize = 16;
+
 /// Window that both sides of a yamux stream begin with, by its specification. Credit given at the opening is added to it.
 pub const WINDOW_BYTES_FIRST: u32 = 256 * 1024;
 /// Largest window a stream grows to. go-yamux: the same.
@@ -47,6 +58,19 @@ pub const CHURN_SECONDS: u64 = 10;
 pub const PING_SECONDS: u64 = 30;
 /// A peer that sends nothing at all for so long after a ping is gone. go-yamux gives a write as long.
 pub const PONG_SECONDS: u64 = 10;
+
+/// A connection that is not open in so many seconds is given up. go-libp2p: 15; js-libp2p: 10.
+pub const UPGRADE_SECONDS: u64 = 15;
+/// How long a connection that we close waits for the peer to take what was written.
+pub const CLOSE_SECONDS: u64 = 5;
+/// How long the agreement on a stream's protocol may take. go-libp2p: 10.
+pub const STREAM_SECONDS: u64 = 10;
+/// How long a peer may take to say what it is. go-libp2p: 5.
+pub const IDENTIFY_SECONDS: u64 = 5;
+/// How long the answer to a ping on a stream may take. go-libp2p: 10.
+pub const PING_SECONDS_MAX: u64 = 10;
+/// Streams of pings that a peer may have open; the ping specification allows two.
+pub const ECHOES_MAX: usize = 2;
 
 /// Longest message of identify that is read. go-libp2p: 8 KiB.
 pub const IDENTIFY_BYTES_MAX: usize = 8 * 1024;

@@ -16,6 +16,10 @@ const RSA_SIGNATURE: &str = "df31ffa9a0f27fdccad0df071ef21a305f945d855e6df3564e2
 const RSA_1024_INFO: &str = "30819f300d06092a864886f70d010101050003818d0030818902818100a935c5d76bd9979111a9fc2fbc642689806ced0a536f5eb43c21a6ac9579c5116b0d6d0628b3250098978d8ce1fc1fc60495fe705c8500617042bbc3a088db30c806b6fad2571a5aeef410a828d15917a2015025b27a03df83562c9245e0dee1a981078ab1fbd430765efcbab1726be2aa4bf3db1a5b2cadb361c7df85eb852b0203010001";
 const P256_INFO: &str = "3059301306072a8648ce3d020106082a8648ce3d03010703420004bcc61b3a263f3405e81c248a28891b72f24506eff3ca64523601660711883a8dc37ebb48f11619d747dfd4b91386fa79238c1f2ba4f4d51e3305efea31886e29";
 const P256_SIGNATURE: &str = "3045022100e44692ecafbe3c27b508695ff51fff40466692007a1539d10eb06df22dcd36390220687605e60e76d2a9786595d9ff86f7b99d7fc81222bd99ebca887e89631a0ff8";
+// A key of `openssl ecparam -name secp256k1`; OpenSSL's signature, in both of its forms.
+const SECP256K1_POINT: &str = "031b3d3a1171429874794209afc91e59ea778cc55f7fe5d4b86cd1b990739c5b3a";
+const SECP256K1_LOW: &str = "304302203b0b1fd472a36956cba32f5ccf765685d567e4b97b86cb4cce59068911d54db1021f033b9b87dc352204692968bc614eb80982f5669f48d14301a4010704053c75";
+const SECP256K1_HIGH: &str = "304502203b0b1fd472a36956cba32f5ccf765685d567e4b97b86cb4cce59068911d54db1022100fffcc4647823caddfb96d697439eb146b12be7800fffcef8be2e5d85cc3104cc";
 
 fn hex(text: &str) -> Vec<u8> {
     multibase::Base::Base16Lower.decode(text).unwrap_or_default()
@@ -41,7 +45,25 @@ fn the_vectors_of_the_specification_hold() {
     assert_eq!(secret.public().peer_id().to_string(), "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq");
     let secp256k1 = PublicKey::from_protobuf(&hex(SECP256K1)).unwrap();
     assert_eq!((secp256k1.kind(), secp256k1.as_protobuf()), (KeyKind::Secp256k1, &hex(SECP256K1)[..]));
-    assert_eq!(secp256k1.verify(MESSAGE, b""), Err(KeyError::NotVerified(KeyKind::Secp256k1)));
+    assert_eq!(secp256k1.verify(MESSAGE, b""), Err(KeyError::Signature));
+}
+
+#[test]
+fn secp256k1_signatures_of_openssl_verify_in_both_forms_and_fail_at_every_changed_byte() {
+    let key = key(2, &hex(SECP256K1_POINT)).unwrap();
+    for signature in [hex(SECP256K1_LOW), hex(SECP256K1_HIGH)] {
+        assert_eq!(key.verify(MESSAGE, &signature), Ok(()));
+        assert_eq!(key.verify(b"another", &signature), Err(KeyError::Signature));
+        for at in 0..signature.len() {
+            let mut bad = signature.clone();
+            bad[at] ^= 1;
+            assert_eq!(key.verify(MESSAGE, &bad), Err(KeyError::Signature), "byte {at}");
+        }
+    }
+    assert!(key.peer_id().to_string().starts_with("16Uiu2"));
+    // Of the right length and form, and no point of the curve.
+    let off = PublicKey::from_protobuf(&protobuf(2, &[&[2][..], &[0; 31], &[5]].concat())).unwrap();
+    assert_eq!(off.verify(MESSAGE, &hex(SECP256K1_LOW)), Err(KeyError::Data(KeyKind::Secp256k1)));
 }
 
 #[test]

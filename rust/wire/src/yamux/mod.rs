@@ -64,6 +64,8 @@ pub enum OpenError {
     Backlog,
     /// All numbers were used.
     Exhausted,
+    /// The connection is not open yet, or not any more.
+    NotOpen,
 }
 
 impl fmt::Display for OpenError {
@@ -71,6 +73,7 @@ impl fmt::Display for OpenError {
         f.write_str(match self {
             Self::GoneAway => "the peer takes no new streams on this connection",
             Self::Backlog => "the peer has not acknowledged the streams that it has; try again later",
+            Self::NotOpen => "the connection is not open yet, or not any more",
             Self::Exhausted => "this connection has no numbers left for streams; open another",
         })
     }

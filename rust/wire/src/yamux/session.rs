@@ -219,6 +219,13 @@ impl Session {
         self.streams.len()
     }
 
+    /// Nothing is left to send, not even for want of credit.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        let is_sent = |stream: &Stream| stream.unsent.is_empty() && stream.sending != Direction::Ending;
+        self.control.is_empty() && self.streams.values().all(is_sent)
+    }
+
     /// Pings when it is time to, and ends the session when nothing was heard since. A peer that we do not read, because
     /// [`wants_input`](Self::wants_input) is false, is not blamed for it.
     pub fn on_time(&mut self, now: Duration) {

@@ -1,0 +1,73 @@
+//! The certificates of the specification, and what a certificate of our own becomes when it is broken.
+//!
+//! <https://github.com/libp2p/specs/blob/master/tls/tls.md>, test vectors.
+
+use super::certificate::{CertificateError, Unchecked};
+use super::{Credentials, TlsError, provider};
+use crate::key::{KeyError, SecretKey};
+
+const ED25519: &str = "308201ae30820156a0030201020204499602d2300a06082a8648ce3d040302302031123010060355040a13096c69627032702e696f310a300806035504051301313020170d3735303130313133303030305a180f34303936303130313133303030305a302031123010060355040a13096c69627032702e696f310a300806035504051301313059301306072a8648ce3d020106082a8648ce3d030107034200040c901d423c831ca85e27c73c263ba132721bb9d7a84c4f0380b2a6756fd601331c8870234dec878504c174144fa4b14b66a651691606d8173e55bd37e381569ea37c307a3078060a2b0601040183a25a0101046a3068042408011220a77f1d92fedb59dddaea5a1c4abd1ac2fbde7d7b879ed364501809923d7c11b90440d90d2769db992d5e6195dbb08e706b6651e024fda6cfb8846694a435519941cac215a8207792e42849cccc6cd8136c6e4bde92a58c5e08cfd4206eb5fe0bf909300a06082a8648ce3d0403020346003043021f50f6b6c52711a881778718238f650c9fb48943ae6ee6d28427dc6071ae55e702203625f116a7a454db9c56986c82a25682f7248ea1cb764d322ea983ed36a31b77";
+const ECDSA: &str = "308201f63082019da0030201020204499602d2300a06082a8648ce3d040302302031123010060355040a13096c69627032702e696f310a300806035504051301313020170d3735303130313133303030305a180f34303936303130313133303030305a302031123010060355040a13096c69627032702e696f310a300806035504051301313059301306072a8648ce3d020106082a8648ce3d030107034200040c901d423c831ca85e27c73c263ba132721bb9d7a84c4f0380b2a6756fd601331c8870234dec878504c174144fa4b14b66a651691606d8173e55bd37e381569ea381c23081bf3081bc060a2b0601040183a25a01010481ad3081aa045f0803125b3059301306072a8648ce3d020106082a8648ce3d03010703420004bf30511f909414ebdd3242178fd290f093a551cf75c973155de0bb5a96fedf6cb5d52da7563e794b512f66e60c7f55ba8a3acf3dd72a801980d205e8a1ad29f2044730450220064ea8124774caf8f50e57f436aa62350ce652418c019df5d98a3ac666c9386a022100aa59d704a931b5f72fb9222cb6cc51f954d04a4e2e5450f8805fe8918f71eaae300a06082a8648ce3d04030203470030440220799395b0b6c1e940a7e4484705f610ab51ed376f19ff9d7c16757cfbf61b8d4302206205c03fbb0f95205c779be86581d3e31c01871ad5d1f3435bcf375cb0e5088a";
+const SECP256K1: &str = "308201ba3082015fa0030201020204499602d2300a06082a8648ce3d040302302031123010060355040a13096c69627032702e696f310a300806035504051301313020170d3735303130313133303030305a180f34303936303130313133303030305a302031123010060355040a13096c69627032702e696f310a300806035504051301313059301306072a8648ce3d020106082a8648ce3d030107034200040c901d423c831ca85e27c73c263ba132721bb9d7a84c4f0380b2a6756fd601331c8870234dec878504c174144fa4b14b66a651691606d8173e55bd37e381569ea38184308181307f060a2b0601040183a25a01010471306f0425080212210206dc6968726765b820f050263ececf7f71e4955892776c0970542efd689d2382044630440220145e15a991961f0d08cd15425bb95ec93f6ffa03c5a385eedc34ecf464c7a8ab022026b3109b8a3f40ef833169777eb2aa337cfb6282f188de0666d1bcec2a4690dd300a06082a8648ce3d0403020349003046022100e1a217eeef9ec9204b3f774a08b70849646b6a1e6b8b27f93dc00ed58545d9fe022100b00dafa549d0f03547878338c7b15e7502888f6d45db387e5ae6b5d46899cef0";
+const FORGED: &str = "308201f73082019da0030201020204499602d2300a06082a8648ce3d040302302031123010060355040a13096c69627032702e696f310a300806035504051301313020170d3735303130313133303030305a180f34303936303130313133303030305a302031123010060355040a13096c69627032702e696f310a300806035504051301313059301306072a8648ce3d020106082a8648ce3d030107034200040c901d423c831ca85e27c73c263ba132721bb9d7a84c4f0380b2a6756fd601331c8870234dec878504c174144fa4b14b66a651691606d8173e55bd37e381569ea381c23081bf3081bc060a2b0601040183a25a01010481ad3081aa045f0803125b3059301306072a8648ce3d020106082a8648ce3d03010703420004bf30511f909414ebdd3242178fd290f093a551cf75c973155de0bb5a96fedf6cb5d52da7563e794b512f66e60c7f55ba8a3acf3dd72a801980d205e8a1ad29f204473045022100bb6e03577b7cc7a3cd1558df0da2b117dfdcc0399bc2504ebe7de6f65cade72802206de96e2a5be9b6202adba24ee0362e490641ac45c240db71fe955f2c5cf8df6e300a06082a8648ce3d0403020348003045022100e847f267f43717358f850355bdcabbefb2cfbf8a3c043b203a14788a092fe8db022027c1d04a2d41fd6b57a7e8b3989e470325de4406e52e084e34a3fd56eef0d0df";
+
+/// The day these were written for: 2026-11-24.
+const NOW: i64 = 1_795_478_400;
+
+fn hex(text: &str) -> Vec<u8> {
+    multibase::Base::Base16Lower.decode(text).unwrap()
+}
+
+fn peer_at(certificate: &[u8], unix_seconds: i64) -> Result<String, CertificateError> {
+    let key = Unchecked::read(certificate)?.check(unix_seconds, &provider().signature_verification_algorithms)?;
+    Ok(key.peer_id().to_string())
+}
+
+#[test]
+fn the_vectors_of_the_specification_hold() {
+    for (certificate, peer) in [
+        (ED25519, "12D3KooWM6CgA9iBFZmcYAHA6A2qvbAxqfkmrYiRQuz3XEsk4Ksv"),
+        (ECDSA, "QmfXbAwNjJLXfesgztEHe8HwgVDCMMpZ9Eax1HYq6hn9uE"),
+        (SECP256K1, "16Uiu2HAkutTMoTzDw1tCvSRtu6YoixJwS46S1ZFxW8hSx9fWHiPs"),
+    ] {
+        assert_eq!(peer_at(&hex(certificate), NOW).as_deref(), Ok(peer));
+    }
+    assert_eq!(peer_at(&hex(FORGED), NOW), Err(CertificateError::Key(KeyError::Signature)));
+}
+
+#[test]
+fn a_certificate_has_its_time() {
+    // One in the afternoon of the first day of 1975, and of 4096.
+    let (from, until) = (157_813_200, 67_090_165_200);
+    for (seconds, error) in
+        [(from - 1, Some(CertificateError::Early)), (from, None), (until, None), (until + 1, Some(CertificateError::Expired))]
+    {
+        assert_eq!(peer_at(&hex(ED25519), seconds).err(), error, "{seconds}");
+    }
+}
+
+#[test]
+fn our_own_certificate_proves_us() {
+    let key = SecretKey::from_seed([7; 32]).unwrap();
+    let credentials = Credentials::new(&key, &[8; 32]).unwrap();
+    assert_eq!(peer_at(credentials.certificate(), NOW), Ok(key.public().peer_id().to_string()));
+    // The same secrets make the same certificate.
+    assert_eq!(credentials.certificate(), Credentials::new(&key, &[8; 32]).unwrap().certificate());
+    assert_ne!(credentials.certificate(), Credentials::new(&key, &[9; 32]).unwrap().certificate());
+    for none in [[0; 32], [0xff; 32]] {
+        assert_eq!(Credentials::new(&key, &none).err(), Some(TlsError::Secret));
+    }
+}
+
+#[test]
+fn no_changed_byte_and_no_cut_is_overlooked() {
+    let whole = hex(ED25519);
+    let peer = peer_at(&whole, NOW);
+    for position in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[position] ^= 1;
+        assert_ne!(peer_at(&changed, NOW), peer, "byte {position}");
+        assert_eq!(peer_at(&whole[..position], NOW), Err(CertificateError::Form), "cut at {position}");
+    }
+    assert_eq!(peer_at(&[&whole[..], b"\0"].concat(), NOW), Err(CertificateError::Form));
+}
