@@ -37,18 +37,29 @@ MAY_IMPORT = {
     "store": {"errors", "_core", "results", "content", "target", "file", "dag", "pin", "blob"},
     "operation": {"errors", "_core", "results", "store"},
     "stream": {"errors", "_core", "results", "content", "file", "store"},
+    # Pure, and names CIDs only in its types.
+    "exchange": set(),
     "node": {"errors", "_core", "results", "content", "file", "dag", "pin", "store", "operation", "stream"},
-    "cli": {"errors", "config", "results", "file", "store", "node", ""},
+    "filesystem": {"errors", "_core", "results", "file", "store"},
+    "http": {"errors", "results", "file", "store", "node", ""},
+    "cli": {"errors", "config", "results", "file", "store", "node", "http", ""},
     # The front door opens onto every room but the command line.
     "": {"errors", "_core", "results", "file", "store", "node"},
 }
 # These two measure the core's own machines; every other command goes through the store or the node.
 MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 # Modules that may not be imported while `import shoal` runs: they cost more than all of Shoal.
-LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs"}
+LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs", "fsspec", "uvicorn", "hypercorn"}
 # Rooms that `import shoal` loads.
 LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "dag", "pin", "blob", "store"}
-LOADED_LATER = {"node", "operation", "stream", "cli", "config"}
+LOADED_LATER = {"node", "operation", "stream", "http", "cli", "config", "exchange", "filesystem"}
+
+# What decides and does nothing may import, of Python's own: values and algorithms. Dice only as `Random(seed)`.
+PURE_PYTHON = "exchange"
+PURE_MAY_IMPORT = {"__future__", "collections", "dataclasses", "enum", "heapq", "itertools", "math", "random", "typing"}
+IMPURE_CALLS = {"open", "print", "input", "id", "hash", "exec", "eval", "__import__"}
+# The driver does what was decided.
+NOT_PURE = {"exchange/driver.py"}
 
 RUST_MAY_USE = {
     "shoal-core": set(),
@@ -173,6 +184,26 @@ def import_shoal_loads_nothing_slow(root: Path) -> Iterator[str]:
         for name, line in imported(tree, inside):
             if name.split(".")[0] in LATE or room_of(name, LOADED_LATER) in LOADED_LATER:
                 yield f"{inside}:{line}: imports {name} while `import shoal` runs"
+
+
+def the_exchange_is_pure(root: Path) -> Iterator[str]:
+    """No await, no clock, no dice without a seed, no files, and nothing that differs between two runs of the same seed."""
+    for room, inside, path in python_modules(root):
+        if room != PURE_PYTHON or inside in NOT_PURE:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for name, line in imported(when_run(tree), inside):
+            first = name.split(".")[0]
+            if first not in PURE_MAY_IMPORT | {"shoal"} or (first == "random" and name != "random.Random"):
+                yield f"{inside}:{line}: is pure, but imports {name}"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith):
+                yield f"{inside}:{node.lineno}: is pure, but waits"
+            elif isinstance(node, ast.Set | ast.SetComp):
+                yield f"{inside}:{node.lineno}: has a set, whose order differs from run to run; take a dict"
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                if node.func.id in IMPURE_CALLS or (node.func.id == "Random" and not node.args):
+                    yield f"{inside}:{node.lineno}: is pure, but calls {node.func.id}"
 
 
 # Rust
@@ -362,6 +393,7 @@ def pages_name_files_that_exist(root: Path) -> Iterator[str]:
 RULES: list[Callable[[Path], Iterator[str]]] = [
     python_imports_follow_the_table,
     import_shoal_loads_nothing_slow,
+    the_exchange_is_pure,
     crates_depend_as_the_table_says,
     core_and_wire_are_pure,
     core_decoders_have_tests,
@@ -397,6 +429,12 @@ BROKEN: list[tuple[Callable[[Path], Iterator[str]], dict[str, str]]] = [
     (import_shoal_loads_nothing_slow, {"python/shoal/store.py": "import anyio"}),
     (import_shoal_loads_nothing_slow, {"python/shoal/__init__.py": "from .node import Node"}),
     (import_shoal_loads_nothing_slow, {"python/shoal/errors.py": "class A:\n    import rich.text"}),
+    (the_exchange_is_pure, {"python/shoal/exchange/session.py": "import time"}),
+    (the_exchange_is_pure, {"python/shoal/exchange/session.py": "from random import random"}),
+    (the_exchange_is_pure, {"python/shoal/exchange/session.py": "from random import Random\ndice = Random()"}),
+    (the_exchange_is_pure, {"python/shoal/exchange/server.py": "async def serve(): ..."}),
+    (the_exchange_is_pure, {"python/shoal/exchange/server.py": "def f(path):\n    return open(path)"}),
+    (the_exchange_is_pure, {"python/shoal/exchange/server.py": "peers = {peer for peer in ()}"}),
     (
         crates_depend_as_the_table_says,
         {"rust/core/Cargo.toml": '[package]\nname = "shoal-core"\n[dependencies]\npyo3 = "1"'},
@@ -452,6 +490,8 @@ def test_a_project_that_keeps_the_rules_passes(tmp_path: Path) -> None:
         "python/shoal/store.py": '"""The store."""\nfrom .errors import NotFound\nif TYPE_CHECKING:\n    import anyio',
         "python/shoal/node.py": '"""The node."""\nimport anyio\nfrom .store import Store',
         "python/shoal/errors.py": '"""Errors."""\nimport pickle',
+        "python/shoal/exchange/session.py": '"""Session."""\nfrom random import Random\nDICE = Random(1)',
+        "python/shoal/exchange/driver.py": '"""Driver."""\nimport anyio\nasync def drive(): ...',
         "python/shoal/cli/add.py": '"""Add."""\nimport click, shoal\nfrom ..node import Node\nfrom . import lines',
         "python/shoal/cli/lines.py": '"""Lines."""',
         "python/shoal/cli/bench.py": '"""Bench."""\nfrom .. import _core',

@@ -15,12 +15,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from shoal import errors
-from shoal._core import CID, Block, Path, Profile, __version__, dag_decode, dag_encode
+from shoal._core import CID, Block, Lease, Path, Profile, __version__, dag_decode, dag_encode
 from shoal.errors import (
     Cancelled as Cancelled,
     CarError as CarError,
     Damaged as Damaged,
     ExportError as ExportError,
+    Incomplete as Incomplete,
     InvalidCID as InvalidCID,
     InvalidInput as InvalidInput,
     NotADirectory as NotADirectory,
@@ -49,6 +50,7 @@ from shoal.results import (
     Damage,
     Entry,
     Exported,
+    HurtPath,
     Imported,
     Pin,
     Presence,
@@ -72,7 +74,9 @@ __all__ = [
     "Entry",
     "Exported",
     "File",
+    "HurtPath",
     "Imported",
+    "Lease",
     "Node",
     "Operation",
     "Path",

@@ -320,6 +320,29 @@ class _AddOptions(TypedDict):
     mtime: tuple[int, int] | None
 
 @final
+class Lease:
+    """Keeps what is looked up through it, without a pin, for as long as it is open: `with store.lease() as lease`.
+
+    No collection waits for it. It is not durable: it ends with `close`, the `with` block, or the process. Other processes wait to write
+    meanwhile. At most 16,777,216 blocks; more raise `InvalidInput`.
+    """
+
+    def has(self, cid: CID | str) -> bool:
+        """Whether a block is here; if so it stays."""
+
+    def has_many(self, cids: Sequence[CID | str]) -> list[bool]:
+        """`has` of many, in the order asked."""
+
+    def keep(self, cid: CID | str) -> int:
+        """Keeps all that is under a root: how many blocks. Raises `NotFound` or `Damaged` when it is not whole."""
+
+    def close(self) -> None:
+        """Ends it. Closing twice does nothing."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_error: object) -> None: ...
+
+@final
 class Operation:
     """A handle on a long call: made before it, given to it, asked and cancelled from any thread."""
 
@@ -385,6 +408,7 @@ class Store:
         *,
         read_only: bool = False,
         pack_bytes_max: int | None = None,
+        size_max: int | None = None,
         lock_wait: float = 30.0,
     ) -> Self: ...
     @property
@@ -430,10 +454,23 @@ class Store:
     def pin_add(self, content: _Content, recursive: bool, name: str | None, watch: _Watch) -> CID: ...
     def pin_rm(self, cid: _AnyCID, watch: _Watch) -> None: ...
     def delete(self, cids: Sequence[_AnyCID], force: bool, watch: _Watch) -> int: ...
+    def lease(self, watch: _Watch) -> Lease: ...
     def collect(self, dry_run: bool, watch: _Watch) -> tuple[int, int, int, int, int]: ...
     def verify(
-        self, watch: _Watch
-    ) -> tuple[int, int, list[tuple[CID | None, int | None, int, str]], list[CID], list[CID], bool]: ...
+        self, rate: int | None, checkpoint: str | bytes | None, repair_from: str | bytes | None, watch: _Watch
+    ) -> tuple[
+        int,
+        int,
+        list[tuple[CID | None, int | None, int, str]],
+        list[CID],
+        list[CID],
+        bool,
+        list[tuple[CID, list[str], int | None, CID, bool]],
+        int,
+        int,
+        int,
+        int,
+    ]: ...
     def refs(
         self, content: _Content, recursive: bool, unique: bool, depth_max: int | None, watch: _Watch
     ) -> RefBatches: ...

@@ -124,6 +124,13 @@ KEYS: Final[Mapping[str, Key]] = {
             "Size at which a pack file is sealed.",
             ("SHOAL_STORE_PACK_BYTES_MAX",),
         ),
+        Key(
+            "store.size_max",
+            0,
+            parse_bytes,
+            "Quota: bytes that packs and blobs may have; 0 for no limit.",
+            ("SHOAL_STORE_SIZE_MAX",),
+        ),
         Key("add.profile", "blake3", _text, "Profile of `shoal add` when none is named.", ("SHOAL_ADD_PROFILE",)),
         Key(
             "add.pin",

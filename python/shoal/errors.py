@@ -19,6 +19,7 @@ __all__ = [
     "CarError",
     "Damaged",
     "ExportError",
+    "Incomplete",
     "InvalidCID",
     "InvalidInput",
     "NotADirectory",
@@ -83,6 +84,17 @@ class NotFound(ShoalError, KeyError):
     exit_code = 3
     cid: CID | None = None
     """The block that is not there, or the directory that has no such name."""
+
+
+class Incomplete(ShoalError):
+    """A file or directory is in the store only in part, and what was asked of it is in a block that is not.
+
+    Not a `NotFound`, nor any built-in: programs take those to mean that there is no such thing, and go on with zeros or nothing.
+    """
+
+    exit_code = 3
+    cid: CID | None = None
+    """The block that is not there."""
 
 
 class InvalidInput(ShoalError, ValueError):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from shoal._core import CID, Block
+    from shoal._core import CID, Block, Lease
     from shoal.content import AddKeywords, AnyCID, BytesLike, Content, PathLike, Source
     from shoal.results import (
         Added,
@@ -66,6 +66,7 @@ class Node:
         *,
         read_only: bool = False,
         pack_bytes_max: int | None = None,
+        size_max: int | None = None,
         lock_wait: float = 30.0,
         threads: int | None = None,
     ) -> None:
@@ -73,6 +74,7 @@ class Node:
         self._settings: dict[str, Any] = {
             "read_only": read_only,
             "pack_bytes_max": pack_bytes_max,
+            "size_max": size_max,
             "lock_wait": lock_wait,
         }
         # Each operation has threads of its own for the processors; these here mostly wait.
@@ -217,13 +219,26 @@ class Node:
         """What the store holds."""
         return await self._run(self.store.stat)
 
-    def verify(self) -> Operation[VerifyReport]:
-        """Checks every block; see `Store.verify`."""
-        return self._operate("verify", lambda store: store.verify())
+    def verify(
+        self,
+        *,
+        bytes_per_second: int | None = None,
+        resume: PathLike | None = None,
+        repair_from: PathLike | None = None,
+    ) -> Operation[VerifyReport]:
+        """Checks every block, and brings back what is lost if told from where; see `Store.verify`."""
+        return self._operate(
+            "verify",
+            lambda store: store.verify(bytes_per_second=bytes_per_second, resume=resume, repair_from=repair_from),
+        )
 
     def gc(self, *, dry_run: bool = False) -> Operation[Collected]:
         """Frees what no pin keeps; see `Store.gc`."""
         return self._operate("gc", lambda store: store.gc(dry_run=dry_run))
+
+    async def lease(self) -> Lease:
+        """Keeps what is looked up through it from `gc`, until it is closed: `with await node.lease() as lease`; see `Store.lease`."""
+        return await self._run(self.store.lease)
 
 
 class _Verbs:
@@ -393,9 +408,15 @@ class RepoVerbs(_Verbs):
         """What the store holds."""
         return await self._node.stat()
 
-    def verify(self) -> Operation[VerifyReport]:
-        """Checks every block; see `Store.verify`."""
-        return self._node.verify()
+    def verify(
+        self,
+        *,
+        bytes_per_second: int | None = None,
+        resume: PathLike | None = None,
+        repair_from: PathLike | None = None,
+    ) -> Operation[VerifyReport]:
+        """Checks every block, and brings back what is lost if told from where; see `Store.verify`."""
+        return self._node.verify(bytes_per_second=bytes_per_second, resume=resume, repair_from=repair_from)
 
     def gc(self, *, dry_run: bool = False) -> Operation[Collected]:
         """Frees what no pin keeps; see `Store.gc`."""

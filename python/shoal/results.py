@@ -15,6 +15,7 @@ __all__ = [
     "Damage",
     "Entry",
     "Exported",
+    "HurtPath",
     "Imported",
     "Pin",
     "Presence",
@@ -171,8 +172,25 @@ class Damage:
 
 
 @dataclass(frozen=True)
+class HurtPath:
+    """Something lost under a pin, by the first way that leads to it."""
+
+    root: CID
+    """The pin."""
+    path: str
+    """Names from the root down to what is hurt, joined by slashes; empty for the root itself. Bytes that are no text are escaped
+    as `os.fsdecode` does."""
+    offset: int | None
+    """Where in the file's content the lost block begins, in bytes; None for what is no file."""
+    cid: CID
+    """The lost block."""
+    missing: bool
+    """Whether it is nowhere in the store; else it is damaged."""
+
+
+@dataclass(frozen=True)
 class VerifyReport:
-    """What `verify` found."""
+    """What `verify` found, and what is left of it after a repair."""
 
     blocks: int
     bytes: int
@@ -182,6 +200,15 @@ class VerifyReport:
     roots: list[CID]
     """Pins that are hurt by either."""
     ok: bool
+    paths: list[HurtPath]
+    """What is lost under them, by name: the first thousand."""
+    paths_count: int
+    """All of them."""
+    resumed: int
+    """Packs and blobs passed over, since an earlier run that was stopped had found them sound."""
+    repaired: int
+    """Blocks and blobs brought back."""
+    repaired_bytes: int
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 
 from shoal import _core
-from shoal._core import CID, Block, Path, Profile
+from shoal._core import CID, Block, Lease, Path, Profile
 from shoal.blob import BlobApi
 from shoal.content import open_source
 from shoal.dag import DagApi
 from shoal.errors import InvalidInput, SourceError
 from shoal.file import File
 from shoal.pin import PinApi
-from shoal.results import Added, Collected, Damage, Entry, Exported, Progress, StoreStat, VerifyReport
+from shoal.results import Added, Collected, Damage, Entry, Exported, HurtPath, Progress, StoreStat, VerifyReport
 from shoal.target import descriptor_of, write_all
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class Store:
 
     `path` is the folder, made when there is none; without it, the environment's `SHOAL_PATH`, or else `~/.shoal`.
     One process writes at a time: a call that writes waits up to `lock_wait` seconds for another one, then raises `StoreLocked`.
-    Readers need no lock. `pack_bytes_max` is the size at which a pack file is sealed (1 GiB unless given).
+    Readers need no lock. `pack_bytes_max` is the size at which a pack file is sealed (1 GiB unless given). `size_max` is the quota:
+    the bytes that packs and blobs may have together. An add that needs room in it takes it from what no pin keeps, least recently used
+    first; where only pinned data are left it raises `StoreFull`, and nothing was added.
 
         >>> store = Store("/tmp/shoal-example")
         >>> cid = store.add(b"some bytes").cid
@@ -72,6 +74,7 @@ class Store:
         *,
         read_only: bool = False,
         pack_bytes_max: int | None = None,
+        size_max: int | None = None,
         lock_wait: float = 30.0,
     ) -> None:
         if path is None:
@@ -80,6 +83,7 @@ class Store:
         self._settings: dict[str, Any] = {
             "read_only": read_only,
             "pack_bytes_max": pack_bytes_max,
+            "size_max": size_max,
             "lock_wait": lock_wait,
         }
         self._attach(_core.Store(folder, **self._settings), None)
@@ -425,13 +429,44 @@ class Store:
 
     # The store
 
-    def verify(self, *, progress: _Watcher = None) -> VerifyReport:
-        """Hashes every block again and walks every pin: what is damaged, what is missing, which pins are hurt.
+    def verify(
+        self,
+        *,
+        bytes_per_second: int | None = None,
+        resume: PathLike | None = None,
+        repair_from: PathLike | None = None,
+        progress: _Watcher = None,
+    ) -> VerifyReport:
+        """Hashes every block again and walks every pin: what is damaged, what is missing, which pins and files are hurt.
 
+        `bytes_per_second` bounds how fast it reads. `resume` names a file in which it notes what was found sound, so that a run that
+        was stopped goes on from there; the file goes when a run is complete. `repair_from` is another store's folder or a CAR file:
+        what is damaged or missing is taken from there, checked against its CID, and nothing else.
         Raises nothing for damage: look at the report.
         """
-        blocks, size, damaged, missing, roots, ok = self._core.verify(self._watch("verify", progress))
-        return VerifyReport(blocks, size, [Damage(*row) for row in damaged], missing, roots, ok)
+        if bytes_per_second is not None and bytes_per_second < 1:
+            msg = "bytes_per_second is at least 1"
+            raise InvalidInput(msg)
+        file, source = (
+            None if given is None else os.path.expanduser(os.fspath(given)) for given in (resume, repair_from)
+        )
+        row = self._core.verify(bytes_per_second, file, source, self._watch("verify", progress))
+        blocks, size, damaged, missing, roots, ok, hurt, *counts = row
+        paths = [HurtPath(root, "/".join(names), offset, cid, is_gone) for root, names, offset, cid, is_gone in hurt]
+        return VerifyReport(blocks, size, [Damage(*each) for each in damaged], missing, roots, ok, paths, *counts)
+
+    def lease(self) -> Lease:
+        """Keeps what is looked up through it from `gc`, until it is closed.
+
+            >>> with Store("/tmp/shoal-example") as store:
+            ...     cid = store.put(b"not pinned")
+            ...     with store.lease() as lease:
+            ...         assert lease.has(cid)
+            ...         freed = store.gc()
+            ...         store.has(cid)
+            True
+        """
+        return self._core.lease(self._watch("lease"))
 
     def gc(self, *, dry_run: bool = False, progress: _Watcher = None) -> Collected:
         """Deletes every block that no pin keeps and gives back its room; with `dry_run`, only counts.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import importlib.util
 import os
 import re
 import subprocess
@@ -20,11 +21,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = {"python", "console"}
+# Packages of others that examples use. They are large, and `.ci/run` installs them.
+OTHERS = {"numpy", "pandas", "pyarrow", "xarray", "zarr"}
 
 # Blocks that no test runs, page by page. Each says why in its page.
 NOT_RUN = {
     "README.md": 2,
     "CONTRIBUTING.md": 1,
+    "docs/how-to/pandas-xarray-pytorch.md": 2,
     "docs/testing.md": 1,
     "docs/benchmarks/index.md": 2,
 }
@@ -87,15 +91,25 @@ def pages() -> list[Path]:
     return sorted(page for page in [*ROOT.glob("*.md"), *documents] if examples(page))
 
 
-def as_parameter(page: Path) -> object:
-    name = page.relative_to(ROOT).as_posix()
-    uses_kubo = any(
+def uses_kubo(page: Path) -> bool:
+    return any(
         re.search(r"\bipfs ", command)
         for e in examples(page)
         if e.language == "console"
         for command, _ in commands(e.text)
     )
-    return pytest.param(page, id=name, marks=[pytest.mark.interop] if uses_kubo else [])
+
+
+def others_used(page: Path) -> set[str]:
+    """The packages of others that a page's programs import."""
+    blocks = [ast.parse(e.text) for e in examples(page) if e.language == "python" and not e.not_run]
+    imports = [node for block in blocks for node in ast.walk(block) if isinstance(node, ast.Import)]
+    return {alias.name.partition(".")[0] for node in imports for alias in node.names} & OTHERS
+
+
+def as_parameter(page: Path) -> object:
+    name = page.relative_to(ROOT).as_posix()
+    return pytest.param(page, id=name, marks=[pytest.mark.interop] if uses_kubo(page) or others_used(page) else [])
 
 
 @pytest.mark.parametrize("page", [as_parameter(page) for page in pages()])
@@ -106,8 +120,11 @@ def test_the_examples_of_a_page_do_what_it_says(
     folder.mkdir()
     monkeypatch.chdir(folder)
     environment = dict(os.environ)
-    if request.node.get_closest_marker("interop"):
+    if uses_kubo(page):
         environment = request.getfixturevalue("kubo_environment")
+    for package in sorted(others_used(page)):
+        if importlib.util.find_spec(package) is None:
+            request.getfixturevalue("missing_counterpart")(package, f"pip install {package}, as .ci/tools.txt has it")
     environment |= {"SHOAL_PATH": str(store_path), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
 

@@ -62,7 +62,19 @@ COLLECTED = {
     "dry_run": BOOLEAN,
     "packs_removed": INTEGER,
 }
-REPORT = {"ok": BOOLEAN, "blocks": INTEGER, "bytes": INTEGER, "damaged": LIST, "missing": LIST, "roots": LIST}
+REPORT = {
+    "ok": BOOLEAN,
+    "blocks": INTEGER,
+    "bytes": INTEGER,
+    "damaged": LIST,
+    "missing": LIST,
+    "roots": LIST,
+    "paths": LIST,
+    "paths_count": INTEGER,
+    "resumed": INTEGER,
+    "repaired": INTEGER,
+    "repaired_bytes": INTEGER,
+}
 INSPECTED = {
     "cid": TEXT,
     "version": INTEGER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 
 import pytest
@@ -83,6 +84,35 @@ def test_verify_ends_with_5_and_names_what_is_hurt(shoal, root) -> None:
     assert f"hurt {root}" in lines
     run = shoal("get", root, "-o", "copy", code=5)
     assert run.errors.startswith("shoal: ")
+
+
+def test_verify_names_the_file_that_is_hurt_and_repairs_it_from_another_store(shoal, root) -> None:
+    shutil.copytree(shoal.store, shoal.folder / "backup")
+    shoal("dag", "export", root, "-o", "backup.car")
+    flip_a_byte(shoal)
+    hurt = shoal("verify", "--json", code=5).json
+    assert [(path["root"], path["missing"]) for path in hurt["paths"]] == [(root, False)]
+    way = f"hurt {root}/{hurt['paths'][0]['path']}" if hurt["paths"][0]["path"] else f"damaged {root}"
+    assert any(line.startswith(way) for line in shoal("verify", code=5).lines)
+    lines = shoal("verify", "--repair", "backup").lines
+    assert lines[-1].startswith("verify complete")
+    assert lines[-2].startswith("repaired 1 blocks")
+    assert shoal("verify", "--json").json["ok"]
+    flip_a_byte(shoal)
+    shoal("verify", code=5)
+    assert shoal("verify", "--repair", "backup.car", "--json").json["repaired"] == 1
+    shoal("get", root, "-o", "copy")
+    assert "backup.zip" in shoal("verify", "--repair", "backup.zip", code=2).errors
+
+
+def test_verify_is_slowed_down_and_goes_on_where_it_was_stopped(shoal, root) -> None:
+    shoal("verify", "--rate", "1GB/s", "--resume", "state")
+    assert not (shoal.folder / "state").exists()
+    (shoal.folder / "letter").write_text("dear")
+    assert "letter" in shoal("verify", "--resume", "letter", code=2).errors
+    assert (shoal.folder / "letter").read_text() == "dear"
+    shoal("verify", "--rate", "fast", code=2)
+    shoal("verify", "--rate", "0", code=2)
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal.cli.command import Family, command, progress_option
+from shoal.cli.command import Family, byte_count, command, progress_option
 from shoal.cli.ending import DAMAGED, OK
 from shoal.cli.output import columns, human_bytes, printable
 from shoal.cli.progress import shown
 from shoal.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from shoal import Damage, StoreStat, VerifyReport
+    from shoal import Damage, HurtPath, StoreStat, VerifyReport
 
 
 @click.group("repo", cls=Family)
@@ -74,16 +74,50 @@ def gc(session: Session, dry_run: bool, quiet: bool, progress: bool | None) -> N
     )
 
 
-@command("verify", examples=["shoal verify", "shoal verify --json"])
+def _rate(context: click.Context, option: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    rate = byte_count(context, option, value.removesuffix("/s"))
+    if rate < 1:
+        message = "at least one byte per second, as in 50MB/s or 20MiB"
+        raise click.BadParameter(message)
+    return rate
+
+
+@command(
+    "verify",
+    examples=[
+        "shoal verify",
+        "shoal verify --rate 50MB/s --resume verify.state   # beside other work, over several nights",
+        "shoal verify --repair /mnt/backup/store            # or backup.car",
+    ],
+)
+@click.option("--rate", callback=_rate, metavar="BYTES/s", help="Read no faster than this: 50MB/s, 20MiB.")
+@click.option(
+    "--resume",
+    type=click.Path(dir_okay=False),
+    help="Note in this file what is sound, and go on from it after a run that was stopped. Goes when all is done.",
+)
+@click.option(
+    "--repair",
+    "repair_from",
+    metavar="FROM",
+    type=click.Path(exists=True),
+    help="Bring back what is damaged or missing from another store, or from a CAR file.",
+)
 @progress_option()
 @pass_session
-def verify(session: Session, progress: bool | None) -> int:
+def verify(
+    session: Session, rate: int | None, resume: str | None, repair_from: str | None, progress: bool | None
+) -> int:
     """Hash every block again and say what is damaged.
 
-    Also says which pinned DAGs that hurts. Ends with exit code 5 when there is damage.
+    Also says which pinned DAGs, and which files in them, that hurts. With --repair, takes what is lost from elsewhere, each block
+    checked against its CID. Ends with exit code 5 when there is damage left.
     """
+    store = session.store(read_only=repair_from is None)
     with shown("verifying", session.output, session.progress(progress)) as on_progress:
-        report = session.store().verify(progress=on_progress)
+        report = store.verify(bytes_per_second=rate, resume=resume, repair_from=repair_from, progress=on_progress)
     session.output.result({"ok": report.ok, **_record(report)}, *_report_lines(report))
     return OK if report.ok else DAMAGED
 
@@ -95,11 +129,22 @@ def _record(report: VerifyReport) -> dict[str, object]:
         "damaged": report.damaged,
         "missing": report.missing,
         "roots": report.roots,
+        "paths": report.paths,
+        "paths_count": report.paths_count,
+        "resumed": report.resumed,
+        "repaired": report.repaired,
+        "repaired_bytes": report.repaired_bytes,
     }
 
 
 def _place(entry: Damage) -> str:
     return f"at {entry.offset}" if entry.pack is None else f"in pack {entry.pack} at {entry.offset}"
+
+
+def _way(entry: HurtPath) -> str:
+    name = f"{entry.root}/{printable(entry.path)}" if entry.path else str(entry.root)
+    place = "" if entry.offset is None else f" at byte {entry.offset}"
+    return f"hurt {name}{place}: {entry.cid} is {'missing' if entry.missing else 'damaged'}"
 
 
 def _report_lines(report: VerifyReport) -> list[str]:
@@ -109,6 +154,11 @@ def _report_lines(report: VerifyReport) -> list[str]:
     ]
     lines += [f"missing {cid}" for cid in report.missing]
     lines += [f"hurt {cid}" for cid in report.roots]
+    lines += [_way(entry) for entry in report.paths if entry.path or entry.offset is not None]
+    if report.paths_count > len(report.paths):
+        lines.append(f"and {report.paths_count - len(report.paths)} more lost blocks")
+    if report.repaired:
+        lines.append(f"repaired {report.repaired} blocks ({human_bytes(report.repaired_bytes)})")
     found = f"{report.blocks} blocks ({human_bytes(report.bytes)})"
     if report.ok:
         return [*lines, f"verify complete, all blocks validated: {found}"]

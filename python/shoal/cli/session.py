@@ -69,6 +69,7 @@ class Session:
                 settings.folder,
                 read_only=read_only,
                 pack_bytes_max=None if settings.is_default("store.pack_bytes_max") else pack_bytes_max,
+                size_max=parse_bytes(settings["store.size_max"]) or None,
                 lock_wait=float(settings["store.lock_wait_seconds"]),
             )
         return self._store

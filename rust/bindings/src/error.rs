@@ -208,6 +208,7 @@ fn classify(error: &Error) -> (Class, Details<'_>) {
         Error::DamagedSection { .. } => (Class::Damaged, Details::default()),
         Error::Io { path, source, .. } => (Class::StoreError, Details { source: Some(source), ..Details::of_path(path) }),
         Error::Full { path } => (Class::StoreFull, Details::of_path(path)),
+        Error::OverQuota { .. } => (Class::StoreFull, Details::default()),
         Error::Locked { pid } => (Class::StoreLocked, Details { pid: *pid, ..Details::default() }),
         Error::Poisoned => (Class::Poisoned, Details::default()),
         Error::ReadOnly => (Class::ReadOnly, Details::default()),

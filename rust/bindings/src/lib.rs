@@ -17,6 +17,7 @@ mod error;
 mod feed;
 mod file;
 mod get;
+mod lease;
 mod list;
 mod operation;
 mod path;
@@ -41,6 +42,8 @@ mod _core {
     use crate::dag::{dag_decode, dag_encode, dag_recode};
     #[pymodule_export]
     use crate::file::File;
+    #[pymodule_export]
+    use crate::lease::Lease;
     #[pymodule_export]
     use crate::list::EntryBatches;
     #[pymodule_export]

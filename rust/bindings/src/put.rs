@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use shoal_core::cid::CidError;
 use shoal_core::hash::{Hash, cid_v1, digest_many, verify};
 use shoal_core::limits::BLOCK_BYTES_MAX;
+use shoal_store::quota::make_room_for_blocks;
 use shoal_store::{Pin, PinKind};
 
 /// The CIDs of blocks, those under a hash of 32 bytes side by side.
@@ -56,8 +57,9 @@ impl Store {
         }
         let open = self.open(py)?;
         run(py, &watch, |operation| {
-            let session = open.write(operation)?;
             let pairs: Vec<_> = cids.iter().zip(&blocks).map(|(cid, (_, data))| (cid, &**data)).collect();
+            open.patiently(operation, || make_room_for_blocks(&open.store, &pairs, operation))?;
+            let session = open.write(operation)?;
             session.put_many(&pairs)?;
             if pin {
                 for cid in &cids {

@@ -88,14 +88,26 @@ type Stat = (OsString, u64, u64, u64, u64, u64, u64, u32, u64, u64);
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (path, *, read_only = false, pack_bytes_max = None, lock_wait = 30.0))]
-    fn new(py: Python<'_>, path: PathBuf, read_only: bool, pack_bytes_max: Option<u64>, lock_wait: f64) -> PyResult<Self> {
+    #[pyo3(signature = (path, *, read_only = false, pack_bytes_max = None, size_max = None, lock_wait = 30.0))]
+    fn new(
+        py: Python<'_>,
+        path: PathBuf,
+        read_only: bool,
+        pack_bytes_max: Option<u64>,
+        size_max: Option<u64>,
+        lock_wait: f64,
+    ) -> PyResult<Self> {
         if !(0.0..=LOCK_WAIT_SECONDS_MAX).contains(&lock_wait) {
             return Err(invalid(py, "lock_wait is a number of seconds from 0 to a year"));
         }
         let defaults = Options::default();
-        let options =
-            Options { pack_bytes_max: pack_bytes_max.unwrap_or(defaults.pack_bytes_max), lock_wait: LOCK_SLICE, read_only, ..defaults };
+        let options = Options {
+            pack_bytes_max: pack_bytes_max.unwrap_or(defaults.pack_bytes_max),
+            size_max: size_max.unwrap_or(defaults.size_max),
+            lock_wait: LOCK_SLICE,
+            read_only,
+            ..defaults
+        };
         let this = Self {
             path,
             options,

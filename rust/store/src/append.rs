@@ -8,6 +8,7 @@ use crate::inner::{Inner, locked};
 use crate::pack::{Active, Entry, HEADER, Key, Place, key, write_section_head};
 use crate::session::PutCount;
 use shoal_core::Cid;
+use shoal_core::car::v1::section_bytes;
 use shoal_core::limits::BLOCK_BYTES_MAX;
 use std::collections::HashSet;
 use std::io::IoSlice;
@@ -50,6 +51,10 @@ impl Inner {
         }
         self.holds.take(wanted.iter().map(|(key, ..)| key));
         let mut looked_at = self.retain_missing(&mut wanted, leaving)?;
+        // What moves leaves as much behind.
+        if leaving.is_none() && !wanted.is_empty() {
+            self.check_quota(wanted.iter().map(|(_, cid, data)| section_bytes(cid, data.len()) as u64).sum())?;
+        }
         let mut count = PutCount::default();
         let mut rest = wanted.as_slice();
         let mut again;

@@ -7,4 +7,5 @@ mod export;
 mod import;
 
 pub use export::export_car;
+pub(crate) use import::scan;
 pub use import::{ImportOptions, Imported, import_car};

@@ -89,13 +89,16 @@ impl Census {
 
 /// Live blocks moved with one read and one write, at most, and their lengths together, in bytes, unless it is one.
 const MOVED_TOGETHER: usize = 256;
-const MOVED_BYTES: u64 = 4 * 1024 * 1024;
+const MOVED_BYTES: u64 = 2 * 1024 * 1024;
 /// Bytes moved before they are synced, while nobody waits for it.
 const MOVED_UNSYNCED: u64 = 32 * 1024 * 1024;
 /// Dead blocks given up under one lock, for which others wait.
 const GIVEN_UP_TOGETHER: usize = 4096;
-/// Dead blocks deleted in one commit. Bounds memory, and the journal's record.
-const DELETED_TOGETHER: usize = 65_536;
+/// Dead blocks deleted in one commit, for which other commits wait. Bounds memory, and the journal's record.
+const DELETED_TOGETHER: usize = 16_384;
+/// How long it works before it lets others go first, and how long it does that at most.
+const WORK: Duration = Duration::from_millis(1);
+const REST_MAX: Duration = Duration::from_millis(5);
 /// How often another collection of the process is asked whether it is over.
 const RETRY: Duration = Duration::from_millis(15);
 
@@ -106,13 +109,44 @@ const RETRY: Duration = Duration::from_millis(15);
 /// [`Error::InDag`] (or the bare reason, where it is the root itself) when something under a pin is missing or damaged; then nothing
 /// was deleted. Repair it, or remove the pin. One that was stopped, or whose process died, has lost nothing; the next one goes on.
 pub fn collect(store: &Store, options: CollectOptions, operation: &Operation) -> Result<Collected> {
-    collect_in_steps(store, options, operation, &mut || {})
+    collect_in_steps(store, options, operation, &mut politely(store))
+}
+
+/// A pause that takes half of the time while others write, so that they find a processor and the locks free.
+fn politely(store: &Store) -> impl FnMut() {
+    let mut since = Instant::now();
+    move || {
+        let worked = since.elapsed();
+        if worked < WORK {
+            return;
+        }
+        if store.0.is_shared() {
+            std::thread::sleep(worked.min(REST_MAX));
+        }
+        since = Instant::now();
+    }
 }
 
 /// As [`collect`]; `pause` is called between any two steps, when no lock is held but the store's against other processes.
 pub fn collect_in_steps(store: &Store, options: CollectOptions, operation: &Operation, pause: &mut dyn FnMut()) -> Result<Collected> {
+    run(store, options, None, operation, pause)
+}
+
+/// Keeps what pins keep, and of the roots that nothing pins the most recently used ones, as long as all that is kept has at most so many
+/// bytes: what the quota asks for.
+pub(crate) fn collect_down_to(store: &Store, options: CollectOptions, live_bytes_max: u64, operation: &Operation) -> Result<Collected> {
+    run(store, options, Some(live_bytes_max), operation, &mut politely(store))
+}
+
+fn run(
+    store: &Store,
+    options: CollectOptions,
+    live_bytes_max: Option<u64>,
+    operation: &Operation,
+    pause: &mut dyn FnMut(),
+) -> Result<Collected> {
     if options.dry_run {
-        let marks = mark(store, operation, pause)?;
+        let (marks, _) = mark(store, live_bytes_max, operation, pause)?;
         let packs = take_census(store, None, &marks, operation, pause)?;
         let mut foreseen = Collected::of(&packs);
         foreseen.count_blobs(store, &marks)?;
@@ -134,7 +168,8 @@ pub fn collect_in_steps(store: &Store, options: CollectOptions, operation: &Oper
     let inner = std::sync::Arc::clone(&store.0);
     let holding = Holding::begin(&inner, &session);
     holding.wait(operation, pause)?;
-    let marks = mark(store, operation, pause)?;
+    let (marks, forgotten) = mark(store, live_bytes_max, operation, pause)?;
+    session.forget_uses(&forgotten);
     let packs = take_census(store, Some(&session), &marks, operation, pause)?;
     let mut collected = Collected::of(&packs);
     let dead = collected.count_blobs(store, &marks)?;
@@ -206,25 +241,79 @@ impl Collected {
     }
 }
 
-/// Everything the pins keep.
-fn mark(store: &Store, operation: &Operation, pause: &mut dyn FnMut()) -> Result<Seen> {
+/// Roots that go, with the time of their last use.
+type Forgotten = Vec<(Cid, u64)>;
+
+/// Everything the pins keep, and the most recently used of other roots as far as there is room; the roots that are not kept.
+fn mark(store: &Store, live_bytes_max: Option<u64>, operation: &Operation, pause: &mut dyn FnMut()) -> Result<(Seen, Forgotten)> {
+    // Roots that are pinned between the two are held.
     let pins = store.pins()?;
+    let mut evictable = store.evictable()?;
     let mut seen = Seen::new(false);
+    let mut live_bytes = 0u64;
     let recursive: Vec<Cid> = pins.iter().filter(|pin| pin.kind == PinKind::Recursive).map(|pin| pin.cid.clone()).collect();
     let options = WalkOptions::default();
-    let mut visit = |_: Visited<'_>| {
+    let mut visit = |visited: Visited<'_>| {
+        live_bytes = live_bytes.saturating_add(visited.bytes);
         pause();
         Ok(())
     };
     walk_on(store, &recursive, options, &mut seen, operation, &mut visit, &mut |lost, error| Err(lost.because(error)))?;
     for pin in pins.iter().filter(|pin| pin.kind == PinKind::Direct) {
         operation.check()?;
-        if store.blob_bytes(&pin.cid)?.is_none() {
-            store.block(&pin.cid)?;
+        match store.blob_bytes(&pin.cid)? {
+            Some(bytes) => live_bytes = live_bytes.saturating_add(bytes),
+            None => live_bytes = live_bytes.saturating_add(store.block(&pin.cid)?.len() as u64),
         }
         seen.insert(&pin.cid);
     }
-    Ok(seen)
+    let Some(live_bytes_max) = live_bytes_max else { return Ok((seen, evictable)) };
+    let mut room = Room { live_bytes, live_bytes_max, is_over: false };
+    let mut forgotten = Vec::new();
+    while let Some((cid, seconds)) = evictable.pop() {
+        if room.is_over || !room.takes(store, &cid, &mut seen, operation, pause)? {
+            forgotten.push((cid, seconds));
+        }
+    }
+    Ok((seen, forgotten))
+}
+
+/// How much more may be kept that nothing pins.
+struct Room {
+    live_bytes: u64,
+    live_bytes_max: u64,
+    is_over: bool,
+}
+
+impl Room {
+    /// Keeps what is under a root, if it is whole and there is room for all of it.
+    fn takes(&mut self, store: &Store, root: &Cid, seen: &mut Seen, operation: &Operation, pause: &mut dyn FnMut()) -> Result<bool> {
+        let mut under = Seen::new(false);
+        let mut bytes = self.live_bytes;
+        let mut visit = |visited: Visited<'_>| {
+            pause();
+            if !seen.has_block(visited.cid) {
+                bytes = bytes.saturating_add(visited.bytes);
+            }
+            // Ends the walk: there is no room for it, nor then for those that were used less recently.
+            if bytes > self.live_bytes_max { Err(Error::Cancelled) } else { Ok(()) }
+        };
+        let mut lost = |lost: crate::walk::Lost<'_>, error| Err(lost.because(error));
+        let walked = walk_on(store, std::slice::from_ref(root), WalkOptions::default(), &mut under, operation, &mut visit, &mut lost);
+        self.is_over = bytes > self.live_bytes_max;
+        operation.check()?;
+        match walked {
+            Ok(()) => {
+                self.live_bytes = bytes;
+                seen.take_in(under);
+                Ok(true)
+            }
+            Err(_) if self.is_over => Ok(false),
+            // Not whole: nobody can use it.
+            Err(Error::InDag { .. } | Error::NotFound { .. } | Error::Damaged { .. } | Error::Dag { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// With a session, what is held counts as live.
@@ -249,8 +338,11 @@ fn take_census(
             dead_bytes: 0,
             is_damaged: false,
         };
-        for entry in store.pack_entries(stat.pack)? {
+        for (at, entry) in store.pack_entries(stat.pack)?.enumerate() {
             operation.check()?;
+            if at % GIVEN_UP_TOGETHER == GIVEN_UP_TOGETHER - 1 {
+                pause();
+            }
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(Error::DamagedSection { .. }) => {
@@ -329,15 +421,19 @@ impl Sweep<'_> {
 
     /// Gives up a pack of which nothing was live, unless somebody needs something of it by now: whether it goes.
     fn give_up_empty(&mut self, pack: u32) -> Result<bool> {
-        let session = self.session()?;
-        session.seal(pack)?;
-        let held = session.held();
-        for entry in readable(self.store, pack)? {
-            if self.stays(session, &entry?.cid) {
-                return Ok(false);
+        self.session()?.seal(pack)?;
+        let held = self.session()?.held();
+        let mut entries = readable(self.store, pack)?.peekable();
+        while entries.peek().is_some() {
+            self.operation.check()?;
+            (self.pause)();
+            for entry in entries.by_ref().take(GIVEN_UP_TOGETHER) {
+                if self.stays(self.session()?, &entry?.cid) {
+                    return Ok(false);
+                }
             }
         }
-        Ok(session.give_up(pack, held, true)?.is_empty())
+        Ok(self.session()?.give_up(pack, held, true)?.is_empty())
     }
 
     fn delete_dead(&mut self, pack: u32) -> Result<()> {

@@ -194,12 +194,6 @@ impl Inner {
             }
         }
         for op in &ops {
-            if let Op::PackRetired { pack } = op {
-                // The next writer removes what could not be removed now.
-                for path in [self.paths.car(*pack), self.paths.idx(*pack), self.paths.tree(*pack), self.paths.log(*pack)] {
-                    let _ = self.disk.remove(&path);
-                }
-            }
             if let Op::BlobRemoved { digest } = op {
                 let _deciding = locked(&self.blobs.deciding);
                 // Another session may have brought it again, in this commit or for the next one.
@@ -209,6 +203,13 @@ impl Inner {
             }
         }
         self.compact_if_large()
+    }
+
+    /// Removes the files of a retired pack. The next writer removes what cannot be removed now.
+    pub fn remove_pack(&self, pack: u32) {
+        for path in [self.paths.car(pack), self.paths.idx(pack), self.paths.tree(pack), self.paths.log(pack)] {
+            let _ = self.disk.remove(&path);
+        }
     }
 
     fn compact_if_large(&self) -> Result<()> {

@@ -20,8 +20,28 @@ pub(crate) struct PackEntries {
     limit: u64,
 }
 
+/// Places asked about under one lock, for which those who put wait.
+const ASKED_TOGETHER: usize = 16_384;
+
 impl Entries {
+    /// A sealed pack, without holding a lock for as long as it takes to go through its index. `None` when it is not sealed, or its
+    /// index is bad.
+    fn open_sealed(&self, pack: u32) -> Option<PackEntries> {
+        let inner = &self.store.0;
+        let sealed = inner.state().sealed(pack).cloned()?;
+        let mut places = Vec::new();
+        for slot in 0..sealed.index.len() {
+            places.push(sealed.index.entry(slot).ok()?.place);
+        }
+        places.sort_unstable();
+        let live: Vec<Place> = places.chunks(ASKED_TOGETHER).flat_map(|some| inner.state().retain_live(pack, some)).collect();
+        Some(PackEntries { pack, places: live.into_iter(), map: sealed.map.clone(), limit: sealed.readable })
+    }
+
     fn open_pack(&self, pack: u32) -> Result<Option<PackEntries>> {
+        if let Some(opened) = self.open_sealed(pack) {
+            return Ok(Some(opened));
+        }
         let inner = &self.store.0;
         let opened = inner.look_up(|state| {
             let Some(places) = state.places(pack, true)? else { return Ok(Ok(None)) };

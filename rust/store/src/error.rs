@@ -83,6 +83,13 @@ pub enum Error {
         /// The file that could not grow.
         path: PathBuf,
     },
+    /// The store's quota has no room for what is being added, and what is there is pinned, or being written.
+    OverQuota {
+        /// How much is being added, in bytes.
+        bytes: u64,
+        /// The quota, in bytes.
+        bytes_max: u64,
+    },
     /// Another process is writing to the store, and did not finish within `Options::lock_wait`.
     Locked {
         /// Its process id, where it could be read.
@@ -287,6 +294,7 @@ impl Error {
                 Self::Io { what, path: path.clone(), source }
             }
             Self::Full { path } => Self::Full { path: path.clone() },
+            Self::OverQuota { bytes, bytes_max } => Self::OverQuota { bytes: *bytes, bytes_max: *bytes_max },
             Self::Poisoned => Self::Poisoned,
             // A commit fails in no other way; if it did, its words are still true for everybody who waited for it.
             other => Self::Format(other.to_string()),
@@ -333,6 +341,11 @@ impl fmt::Display for Error {
             Self::Full { path } => {
                 write!(f, "no space left on the disk for {}; free some and try again (what was acknowledged is safe)", path.display())
             }
+            Self::OverQuota { bytes, bytes_max } => write!(
+                f,
+                "the store may have {bytes_max} bytes (store.size_max), and has no room for {bytes} more; nothing was added: remove pins \
+                 that are not needed any more and add again, or raise the limit"
+            ),
             Self::Locked { pid: Some(pid) } => write!(f, "process {pid} is writing to the store; wait for it to finish, or stop it"),
             Self::Locked { pid: None } => f.write_str("another process is writing to the store; wait for it to finish"),
             Self::Poisoned => f.write_str(

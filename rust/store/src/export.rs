@@ -39,6 +39,7 @@ pub struct Exported {
 
 /// Writes the file, directory or link `cid` to `target`, which must not exist unless `force` is set.
 pub fn get(store: &Store, cid: &Cid, target: &Path, options: GetOptions, operation: &Operation) -> Result<Exported> {
+    store.note_used(cid);
     let exists = target.symlink_metadata().is_ok();
     if exists && !options.force {
         return Err(Error::TargetExists { path: target.to_path_buf() });

@@ -85,6 +85,11 @@ impl Inner {
         Ok(Entered { pid, number, is_alone: gate.sessions == 1 })
     }
 
+    /// Whether more than one session lives.
+    pub fn is_shared(&self) -> bool {
+        locked(&self.gate).sessions > 1
+    }
+
     pub fn leave(&self, pid: u32, number: u64) {
         if std::process::id() != pid {
             // A forked child drops its copy of the parent's session: the pack and the lock are the parent's.

@@ -9,7 +9,7 @@ use crate::operation::Operation;
 use crate::pack::{Key, hash_of};
 use crate::session::Session;
 use hashbrown::HashTable;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,8 @@ struct Held {
     keys: Vec<Key>,
     /// Where in `keys`, by the key's hash.
     by_key: HashTable<u32>,
+    /// What leases keep, by their sessions, whether a collection runs or not.
+    leases: BTreeMap<u64, HashSet<Key>>,
 }
 
 impl Held {
@@ -52,6 +54,25 @@ impl Holds {
             let mut held = locked(&self.held);
             keys.into_iter().for_each(|key| held.insert(key));
         }
+    }
+
+    /// Takes hold of blocks for a lease, before they are looked for. False when it would keep more than `blocks_max`, and then none.
+    pub fn lease(&self, lease: u64, keys: &[Key], blocks_max: usize) -> bool {
+        let mut held = locked(&self.held);
+        let leased = held.leases.entry(lease).or_default();
+        if leased.len().saturating_add(keys.len()) > blocks_max {
+            return false;
+        }
+        leased.extend(keys);
+        if self.is_on.load(Ordering::Acquire) {
+            keys.iter().for_each(|key| held.insert(key));
+        }
+        true
+    }
+
+    /// From the next collection on, what the lease kept may go.
+    pub fn end_lease(&self, lease: u64) {
+        locked(&self.held).leases.remove(&lease);
     }
 
     /// Whether a session took hold of the block.
@@ -85,6 +106,12 @@ impl<'a> Holding<'a> {
     pub fn begin(inner: &'a Inner, own: &Session) -> Self {
         let gate = locked(&inner.gate);
         inner.holds.is_on.store(true, Ordering::Release);
+        {
+            let mut held = locked(&inner.holds.held);
+            let leases = std::mem::take(&mut held.leases);
+            leases.values().flatten().for_each(|key| held.insert(key));
+            held.leases = leases;
+        }
         let earlier = gate.alive.iter().copied().filter(|number| *number != own.number()).collect();
         Self { inner, earlier }
     }
@@ -108,6 +135,7 @@ impl<'a> Holding<'a> {
 impl Drop for Holding<'_> {
     fn drop(&mut self) {
         self.inner.holds.is_on.store(false, Ordering::Release);
-        *locked(&self.inner.holds.held) = Held::default();
+        let mut held = locked(&self.inner.holds.held);
+        *held = Held { leases: std::mem::take(&mut held.leases), ..Held::default() };
     }
 }

@@ -9,6 +9,7 @@ use crate::gate::Gate;
 use crate::hold::Holds;
 use crate::meta::{Journal, News};
 use crate::pack::{Active, PackPaths, Sealed};
+use crate::quota::Uses;
 use crate::range::Trees;
 use crate::recover::RecoveryReport;
 use crate::session::Pending;
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub merging: Mutex<()>,
     pub pending: RwLock<Pending>,
     pub holds: Holds,
+    pub uses: Uses,
     /// Held by whoever collects: one at a time. Taken before all other locks.
     pub collecting: Mutex<()>,
     /// Held for reading by whoever finishes a blob, for writing by whoever removes some. Taken before the other locks but `collecting`.

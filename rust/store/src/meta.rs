@@ -155,7 +155,7 @@ fn resume(bytes: &[u8], bad: usize, chain: Check) -> Option<(usize, Check)> {
     }
     for at in bad + 1..bytes.len() {
         let Some((payload, stored)) = record_at(bytes, at) else { continue };
-        if !matches!(payload.first(), Some(1..=11)) {
+        if !matches!(payload.first(), Some(1..=11 | 14)) {
             continue;
         }
         if let Some(good) = chains.iter().find(|chain| check(&[*chain, payload]) == stored) {
@@ -458,6 +458,9 @@ mod tests {
             Op::PackOpened { pack: 2 },
             Op::PackRetired { pack: 2 },
             Op::PinRemoved(cid(2)),
+            Op::Used { cid: cid(3), seconds: 1 << 40 },
+            Op::Used { cid: cid(4), seconds: 7 },
+            Op::Used { cid: cid(4), seconds: 0 },
             Op::PackNext { pack: 9 },
         ]
     }

@@ -117,6 +117,7 @@ pub fn remove(store: &Store, cid: &Cid) -> Result<()> {
         return Err(Error::NotPinned { cid: cid.clone() });
     }
     session.unpin(cid)?;
+    session.used_now(cid)?;
     session.commit()?;
     Ok(())
 }

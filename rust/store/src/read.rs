@@ -295,6 +295,7 @@ pub struct FileReader {
 impl FileReader {
     /// Opens a UnixFS file, a raw block or a blob. [`Error::NotAFile`] for anything else.
     pub fn open(store: &Store, cid: &Cid) -> Result<Self> {
+        store.note_used(cid);
         let (root, metadata) = match part(store, cid) {
             Err(error @ Error::IsBlob { .. }) => (Part::Blob(store.0.blob(cid)?.ok_or(error)?), Metadata::default()),
             // Nothing of it, or a part.

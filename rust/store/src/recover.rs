@@ -7,7 +7,7 @@
 use crate::disk::{Disk, Lock, write_all_at};
 use crate::error::{Error, Result};
 use crate::inner::{Inner, locked};
-use crate::meta::{Contents, Journal};
+use crate::meta::{Contents, Journal, Op};
 use crate::pack::{Active, Entry, HEADER, HEADER_BYTES, PackPaths, Place, Scan, read_copy, scan};
 use crate::store::Options;
 use std::io::{ErrorKind, IoSlice};
@@ -181,7 +181,11 @@ fn rebuild_meta(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
     let names = disk.list(paths.folder()).map_err(|e| Error::io("opening", paths.folder(), e))?;
     let last = names.iter().filter_map(|name| PackPaths::parse(name)).map(|(pack, _)| pack).max();
     contents.pack_next = contents.pack_next.max(last.map_or(0, |last| last.saturating_add(1)));
-    contents.blobs = crate::blob::found_on_disk(disk, path);
+    contents.blobs.clear();
+    contents.blob_disk_bytes = 0;
+    for (digest, bytes) in crate::blob::found_on_disk(disk, path) {
+        contents.apply(&Op::BlobSet { digest, bytes });
+    }
     contents.blobs_gone.clear();
     let kept = path.join("meta.damaged");
     let _ = disk.remove(&kept);

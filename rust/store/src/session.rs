@@ -84,7 +84,7 @@ impl Inner {
 #[derive(Default)]
 pub(crate) struct Work {
     /// Pins and marks.
-    others: Vec<Op>,
+    pub others: Vec<Op>,
     pub dead: Vec<Found>,
     pub retired: Vec<u32>,
     /// Blobs it relies on and that were not committed then.
@@ -423,8 +423,14 @@ impl Session {
     pub fn flush(&self) -> Result<()> {
         self.check()?;
         let mut done = std::mem::take(&mut *locked(&self.work));
-        let result = self.inner.commit(done.ops());
+        // Kept until their files are gone: to unmap and to remove a large file takes long, and is done with no lock held.
+        let retired: Vec<_> = done.retired.iter().filter_map(|pack| self.inner.state().sealed(*pack).cloned()).collect();
+        let mut ops = done.ops();
+        ops.extend(self.inner.uses.take());
+        let result = self.inner.commit(ops);
         if result.is_ok() {
+            done.retired.iter().for_each(|pack| self.inner.remove_pack(*pack));
+            drop(retired);
             self.forget(&done);
         } else {
             // It may be tried again.

@@ -177,6 +177,11 @@ impl State {
         Ok(first)
     }
 
+    /// Of some places of a pack, those of live blocks.
+    pub fn retain_live(&self, pack: u32, places: &[Place]) -> Vec<Place> {
+        places.iter().copied().filter(|place| self.is_live(Found { pack, place: *place })).collect()
+    }
+
     /// The places of a pack's live blocks, in the order of the file; `None` when there is no such pack.
     pub fn places(&self, pack: u32, is_committed_only: bool) -> Result<Option<Vec<Place>>, BadIndex> {
         let mut places = Vec::new();

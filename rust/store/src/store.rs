@@ -12,6 +12,7 @@ use crate::hold::Holds;
 use crate::inner::{Inner, locked};
 use crate::meta::{COMPACT_BYTES_MIN, Journal, Pin};
 use crate::pack::{Key, PackPaths, Place, key};
+use crate::quota::Uses;
 use crate::range::Trees;
 use crate::recover::RecoveryReport;
 use crate::reserve::RESERVE_BYTES;
@@ -42,6 +43,8 @@ pub struct Options {
     pub journal_bytes_min: u64,
     /// Room kept back on the disk, in bytes, so that a full one can be emptied again; 0 for none.
     pub reserve_bytes: u64,
+    /// The quota: packs and blobs together may have so many bytes; 0 for as many as there is room for.
+    pub size_max: u64,
 }
 
 impl Default for Options {
@@ -55,6 +58,7 @@ impl Default for Options {
             rebuild_meta: false,
             journal_bytes_min: COMPACT_BYTES_MIN,
             reserve_bytes: RESERVE_BYTES,
+            size_max: 0,
         }
     }
 }
@@ -159,6 +163,7 @@ impl Store {
             merging: Mutex::new(()),
             pending: RwLock::default(),
             holds: Holds::default(),
+            uses: Uses::default(),
             collecting: Mutex::default(),
             naming: RwLock::default(),
             is_poisoned: AtomicBool::new(false),

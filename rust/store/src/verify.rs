@@ -5,14 +5,27 @@
 //! The rule kept here: what was not looked at is not called sound.
 
 mod blob;
+mod checkpoint;
+mod pace;
 mod pack;
+mod paths;
+mod repair;
 mod roots;
+
+pub use paths::HurtPath;
+pub use repair::{RepairFrom, Repaired, repair};
 
 use crate::error::Result;
 use crate::operation::Operation;
+use crate::pack::Key;
 use crate::store::Store;
+use checkpoint::Checkpoint;
+use pace::Pace;
 use shoal_core::Cid;
+use std::collections::HashSet;
 use std::fmt;
+use std::num::NonZeroU64;
+use std::path::PathBuf;
 
 /// What is wrong at a place of a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,21 +94,46 @@ pub struct VerifyReport {
     pub missing: Vec<Cid>,
     /// Pins that do not keep what they promise: something of theirs is missing or damaged.
     pub hurt_roots: Vec<Cid>,
+    /// What is lost under them, by name: the first [`PATHS_MAX`], each by the first way that leads to it.
+    pub hurt_paths: Vec<HurtPath>,
+    /// All of them.
+    pub hurt_paths_count: u64,
+    /// Packs and blobs that were not looked at, since an earlier verification that was stopped had found them sound.
+    pub resumed: u64,
     /// Packs whose index was missing, bad, or did not say what the pack says, and was made again: now, or since the store was
     /// opened.
     pub indexes_rebuilt: Vec<u32>,
     /// Whether the merged index did not say what those of the packs say. It is done without, until it is made again.
     pub is_merged_rebuilt: bool,
     /// Packs whose tree file did not say what the pack says, and was made again where it can be written.
-    pub tree_files_rebuilt: Vec<u32>,
+    pub pack_trees_rebuilt: Vec<u32>,
     /// Blobs whose tree was bad, and was made again from their data.
-    pub trees_rebuilt: Vec<Cid>,
+    pub blob_trees_rebuilt: Vec<Cid>,
     /// Packs whose log of commits is bad. It is done without, and goes when the pack is full.
     pub logs_damaged: Vec<u32>,
 }
 
 /// Most places and CIDs a report names. The counts go on.
 pub const DAMAGES_MAX: usize = 65_536;
+/// Most lost blocks a report names with their paths.
+pub const PATHS_MAX: usize = 1000;
+
+/// How to verify.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// Read no faster than this.
+    pub bytes_per_second: Option<NonZeroU64>,
+    /// A file, none of the store's, in which to note what was found sound, and to go on from if it is there. It is removed at the end.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// What the parts of a verification share.
+struct Run<'a> {
+    store: &'a Store,
+    operation: &'a Operation,
+    pace: Pace,
+    checkpoint: Option<Checkpoint>,
+}
 
 impl VerifyReport {
     /// Whether every block is sound and every pin whole. Indexes and tree files that were made again are no harm.
@@ -112,15 +150,30 @@ impl VerifyReport {
 /// `operation` counts blocks as files. Needs no lock: what is added meanwhile is not looked at. Damage is in the report; an error
 /// means that the verification could not be done.
 pub fn verify(store: &Store, operation: &Operation) -> Result<VerifyReport> {
+    verify_with(store, &VerifyOptions::default(), operation)
+}
+
+/// As [`verify`], at a rate, or in several goes.
+pub fn verify_with(store: &Store, options: &VerifyOptions, operation: &Operation) -> Result<VerifyReport> {
+    verify_fully(store, options, operation).map(|(report, _)| report)
+}
+
+/// The report, and the keys of blocks and blobs that are lost: damaged, with no sound copy.
+fn verify_fully(store: &Store, options: &VerifyOptions, operation: &Operation) -> Result<(VerifyReport, HashSet<Key>)> {
     let mut report = VerifyReport::default();
     store.refresh()?;
-    let damaged = pack::verify_packs(store, &mut report, operation)?;
+    let checkpoint = options.checkpoint.as_deref().map(Checkpoint::open).transpose()?;
+    let run = Run { store, operation, pace: Pace::new(options.bytes_per_second), checkpoint };
+    let damaged = pack::verify_packs(&run, &mut report)?;
     let mut lost = pack::without_other_copy(store, &damaged)?;
-    let blobs = blob::verify_blobs(store, &mut report, operation)?;
+    let blobs = blob::verify_blobs(&run, &mut report)?;
     lost.extend(blobs.iter().filter_map(crate::pack::key));
     roots::verify_roots(store, &lost, &mut report, operation)?;
     report.indexes_rebuilt.extend(store.recovery().unwrap_or_default().indexes_rebuilt);
     report.indexes_rebuilt.sort_unstable();
     report.indexes_rebuilt.dedup();
-    Ok(report)
+    if let Some(checkpoint) = run.checkpoint {
+        checkpoint.finish()?;
+    }
+    Ok((report, lost))
 }

@@ -216,7 +216,7 @@ fn a_damaged_tree_gives_no_wrong_bytes_and_is_made_again_from_the_data() {
         let store = open(&disk, &options(1 << 30));
         assert!(matches!(read(&store, &cid), Err(Error::DamagedBlob { is_tree: true, .. })), "{at}");
         let report = verify(&store, &Operation::new()).unwrap();
-        assert_eq!((report.is_sound(), &report.trees_rebuilt), (true, &vec![cid.clone()]), "{at}");
+        assert_eq!((report.is_sound(), &report.blob_trees_rebuilt), (true, &vec![cid.clone()]), "{at}");
         assert!(content(&disk, &path) == tree && read(&store, &cid).unwrap() == data);
     }
     for cut in [0, 63, 64, tree.len() / 2, tree.len() - 1] {

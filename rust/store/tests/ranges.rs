@@ -184,8 +184,8 @@ fn a_flipped_tree_file_gives_no_wrong_byte_and_no_false_damage_and_is_made_again
             assert!(report.is_sound());
             // All of the file is sound again, whether reads or the verification found it.
             let again = verify(&open(&disk, &packs()), &Operation::new()).unwrap();
-            assert!(again.tree_files_rebuilt.is_empty(), "{hash:?} byte {at}");
-            let before = report.tree_files_rebuilt == [0]
+            assert!(again.pack_trees_rebuilt.is_empty(), "{hash:?} byte {at}");
+            let before = report.pack_trees_rebuilt == [0]
                 || content(&disk, TREE) != {
                     let mut bad = tree.clone();
                     bad[at] ^= 0x10;
@@ -260,7 +260,7 @@ fn the_lists_of_added_blocks_are_written_for_the_open_pack_too_and_go_on_growing
     let bytes = 17 * 1024 * 1024;
     let once = (bytes / LEAF * 6 + (bytes % LEAF).div_ceil(GROUP)) as u64;
     assert_eq!(values, [once, 2 * once, 3 * once]);
-    assert!(verify(&open(&disk, &options(1 << 30)), &Operation::new()).unwrap().tree_files_rebuilt.is_empty());
+    assert!(verify(&open(&disk, &options(1 << 30)), &Operation::new()).unwrap().pack_trees_rebuilt.is_empty());
 }
 
 #[test]

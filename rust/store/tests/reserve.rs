@@ -1,5 +1,5 @@
 //! The reserve: a disk without a byte of room can be emptied, and adding never gets at what that needs.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
 

@@ -15,6 +15,7 @@ use shoal_core::limits::{CAR_HEADER_BYTES_MAX, CAR_SECTION_BYTES_MAX, VARINT_BYT
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -60,6 +61,7 @@ const WORKERS_MAX: usize = 4;
 /// When this returns, everything is durable.
 pub fn import_car(store: &Store, input: &mut dyn Read, options: &ImportOptions, operation: &Operation) -> Result<Imported> {
     crate::pinning::check_name(options.pin_name.as_deref())?;
+    crate::quota::make_some_room(store, operation)?;
     let session = store.write()?;
     let before: BTreeMap<u32, u64> = store.packs()?.into_iter().map(|stat| (stat.pack, stat.bytes)).collect();
     let result = take_in(store, &session, input, options, operation);
@@ -88,6 +90,12 @@ fn take_in(store: &Store, session: &Session, input: &mut dyn Read, options: &Imp
             let name = options.pin_name.clone().or(old_name);
             session.pin(Pin { cid: cid.clone(), kind: PinKind::Recursive, name })?;
         }
+    } else {
+        for (cid, is_here) in imported.roots.iter().zip(session.has_many(&imported.roots)?) {
+            if is_here {
+                session.used_now(cid)?;
+            }
+        }
     }
     Ok(imported)
 }
@@ -115,6 +123,24 @@ fn take_back(store: &Store, session: Session, before: &BTreeMap<u32, u64>) -> Re
         }
     }
     session.commit()
+}
+
+/// Gives every section of an archive to `each`, in order and unverified.
+pub(crate) fn scan(path: &Path, operation: &Operation, each: &mut dyn FnMut(&Cid, &[u8]) -> Result<()>) -> Result<()> {
+    let mut input = std::fs::File::open(path).map_err(|e| Error::io("opening", path, e))?;
+    let mut archive = Archive::open(&mut input)?;
+    let mut buffer = Vec::new();
+    loop {
+        operation.check()?;
+        let batch = archive.next_batch(buffer)?;
+        if batch.sections.is_empty() {
+            return Ok(());
+        }
+        for (cid, range) in &batch.sections {
+            each(cid, batch.bytes.get(range.clone()).unwrap_or_default())?;
+        }
+        buffer = batch.bytes;
+    }
 }
 
 /// A piece of the archive, cut into sections.

@@ -151,6 +151,7 @@ impl NewBlob {
     }
 
     pub fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.inner.check_quota(offset.saturating_add(data.len() as u64))?;
         write_all_at(&*self.data, &mut [IoSlice::new(data)], offset).map_err(|e| Error::io("writing", &self.data_path, e))
     }
 

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::group_list::GroupList;
 use crate::meta::{Pin, PinKind};
 use crate::operation::Operation;
+use crate::quota;
 use crate::session::{PutCount, Session};
 use crate::store::Store;
 use assemble::Assembler;
@@ -176,6 +177,8 @@ impl Sink {
                         let name = options.pin_name.clone().map_or_else(old_name, |name| Ok(Some(name)))?;
                         session.pin(Pin { cid: root.cid.clone(), kind: PinKind::Recursive, name })?;
                     }
+                } else {
+                    roots.iter().try_for_each(|root| session.used_now(&root.cid))?;
                 }
                 session.commit()?;
                 Ok(AddReport { roots, new_blocks: new_blocks.into_inner(), new_bytes: new_bytes.into_inner() })
@@ -200,6 +203,9 @@ pub fn add(
     operation: &Operation,
     on_entry: &mut OnEntry<'_>,
 ) -> Result<AddReport> {
+    if !options.only_hash {
+        quota::make_room_for(store, sources, operation)?;
+    }
     run(store, options, operation, on_entry, options.wrap, |queue, _, sender| source::walk(sources, options, operation, queue, &sender))
 }
 
@@ -213,6 +219,9 @@ pub fn add_stream(
     on_entry: &mut OnEntry<'_>,
 ) -> Result<AddReport> {
     let metadata = Metadata { mode: options.mode, mtime: options.mtime };
+    if !options.only_hash {
+        quota::make_some_room(store, operation)?;
+    }
     run(store, options, operation, on_entry, options.wrap, |queue, sink, sender| {
         if options.profile.layout == Layout::Blob {
             let message = blob::stream(0, name.into_vec(), input, Error::Stream, sink, operation)?;

@@ -33,8 +33,17 @@ pub(crate) struct Contents {
     pub blobs: BTreeMap<[u8; 32], u64>,
     /// Blobs whose files are to go, or are gone.
     pub blobs_gone: BTreeSet<[u8; 32]>,
+    /// What the blobs and their trees take on the disk, in bytes.
+    pub blob_disk_bytes: u64,
+    /// Roots with the seconds since 1970 of their last use.
+    pub used: BTreeMap<Cid, u64>,
     /// The number of the next pack: no number is used twice.
     pub pack_next: u32,
+}
+
+/// What a blob of this length takes with its tree.
+fn disk_bytes(bytes: Option<u64>) -> u64 {
+    bytes.map_or(0, |bytes| bytes.saturating_add(crate::blob::tree_bytes(bytes)))
 }
 
 impl Contents {
@@ -82,11 +91,19 @@ impl Contents {
             Op::PackNext { pack } => self.pack_next = self.pack_next.max(*pack),
             Op::BlobSet { digest, bytes } => {
                 self.blobs_gone.remove(digest);
-                self.blobs.insert(*digest, *bytes);
+                let old = self.blobs.insert(*digest, *bytes);
+                self.blob_disk_bytes = self.blob_disk_bytes.saturating_sub(disk_bytes(old)).saturating_add(disk_bytes(Some(*bytes)));
             }
             Op::BlobRemoved { digest } => {
-                self.blobs.remove(digest);
+                let old = self.blobs.remove(digest);
+                self.blob_disk_bytes = self.blob_disk_bytes.saturating_sub(disk_bytes(old));
                 self.blobs_gone.insert(*digest);
+            }
+            Op::Used { cid, seconds: 0 } => {
+                self.used.remove(cid);
+            }
+            Op::Used { cid, seconds } => {
+                self.used.insert(cid.clone(), *seconds);
             }
         }
     }
@@ -128,6 +145,7 @@ impl Contents {
         ops.extend(self.pins.values().cloned().map(Op::PinSet));
         ops.extend(self.blobs_gone.iter().map(|&digest| Op::BlobRemoved { digest }));
         ops.extend(self.blobs.iter().map(|(&digest, &bytes)| Op::BlobSet { digest, bytes }));
+        ops.extend(self.used.iter().map(|(cid, &seconds)| Op::Used { cid: cid.clone(), seconds }));
         ops
     }
 }

@@ -6,17 +6,51 @@ use shoal_core::{Cid, limits, varint};
 /// §4: one change. A record is a list of them, applied together or not at all.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Op {
-    PackOpened { pack: u32 },
-    PackCommitted { pack: u32, length: u64, entries: u64, block_bytes: u64, log_check: Check },
-    PackSealed { pack: u32, length: u64, entries: u64, block_bytes: u64 },
-    PackRetired { pack: u32 },
-    BlocksDead { pack: u32, block_bytes: u64, offsets: Vec<u64> },
+    PackOpened {
+        pack: u32,
+    },
+    PackCommitted {
+        pack: u32,
+        length: u64,
+        entries: u64,
+        block_bytes: u64,
+        log_check: Check,
+    },
+    PackSealed {
+        pack: u32,
+        length: u64,
+        entries: u64,
+        block_bytes: u64,
+    },
+    PackRetired {
+        pack: u32,
+    },
+    BlocksDead {
+        pack: u32,
+        block_bytes: u64,
+        offsets: Vec<u64>,
+    },
     PinSet(Pin),
     PinRemoved(Cid),
-    PackNext { pack: u32 },
-    BlocksDamaged { pack: u32, offsets: Vec<u64> },
-    BlobSet { digest: [u8; 32], bytes: u64 },
-    BlobRemoved { digest: [u8; 32] },
+    PackNext {
+        pack: u32,
+    },
+    BlocksDamaged {
+        pack: u32,
+        offsets: Vec<u64>,
+    },
+    BlobSet {
+        digest: [u8; 32],
+        bytes: u64,
+    },
+    BlobRemoved {
+        digest: [u8; 32],
+    },
+    /// Seconds since 1970; 0 forgets it.
+    Used {
+        cid: Cid,
+        seconds: u64,
+    },
 }
 
 impl Op {
@@ -83,6 +117,11 @@ impl Op {
             Self::BlobRemoved { digest } => {
                 out.push(11);
                 out.extend_from_slice(digest);
+            }
+            Self::Used { cid, seconds } => {
+                out.push(14);
+                write_bytes(cid.as_bytes(), out);
+                varint::write(*seconds, out);
             }
         }
     }
@@ -180,6 +219,7 @@ impl<'a> Payload<'a> {
             9 => Op::BlocksDamaged { pack: self.pack()?, offsets: self.offsets()? },
             10 => Op::BlobSet { digest: self.take(32)?.try_into().ok()?, bytes: self.number()? },
             11 => Op::BlobRemoved { digest: self.take(32)?.try_into().ok()? },
+            14 => Op::Used { cid: self.cid()?, seconds: self.number()? },
             _ => return None,
         })
     }

@@ -2,13 +2,13 @@
 //!
 //! A tree that is damaged is made again from the data if those lead to the digest. Damaged groups are named.
 
-use super::{DAMAGES_MAX, Damage, Reason, VerifyReport};
+use super::checkpoint::Part;
+use super::{DAMAGES_MAX, Damage, Reason, Run, VerifyReport};
 use crate::blob::{Blob, NewTree};
 use crate::disk::DiskFile;
 use crate::error::{Error, Result};
 use crate::inner::{Inner, locked};
 use crate::operation::Operation;
-use crate::store::Store;
 use shoal_core::Cid;
 use shoal_core::bao::{GROUP_BYTES, Value, group_values, groups};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,12 +38,23 @@ impl Findings {
 }
 
 /// Verifies all blobs: those that are damaged.
-pub(super) fn verify_blobs(store: &Store, report: &mut VerifyReport, operation: &Operation) -> Result<Vec<Cid>> {
+pub(super) fn verify_blobs(run: &Run<'_>, report: &mut VerifyReport) -> Result<Vec<Cid>> {
+    let (store, operation) = (run.store, run.operation);
     let mut bad = Vec::new();
     for (cid, bytes) in store.blobs()? {
         operation.check()?;
+        let line = format!("blob {cid}");
+        if run.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.has(&line)) {
+            report.resumed += 1;
+            report.blocks += 1;
+            report.bytes = report.bytes.saturating_add(bytes);
+            operation.add_files(1);
+            operation.add_bytes(bytes);
+            continue;
+        }
+        let part = Part::new(line, run.checkpoint.as_ref());
         let found = match store.0.blob(&cid) {
-            Ok(Some(blob)) => check(&store.0, &blob, report, operation)?,
+            Ok(Some(blob)) => check(run, &blob, report)?,
             // Removed meanwhile.
             Ok(None) => continue,
             Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -61,6 +72,8 @@ pub(super) fn verify_blobs(store: &Store, report: &mut VerifyReport, operation: 
             let named = found.damaged.into_iter().take(room);
             report.damaged.extend(named.map(|(offset, reason)| Damage { cid: Some(cid.clone()), pack: None, offset, reason }));
             bad.push(cid);
+        } else {
+            part.done(true);
         }
     }
     Ok(bad)
@@ -73,14 +86,15 @@ fn mark(inner: &Inner, cid: &Cid) {
     }
 }
 
-fn check(inner: &Arc<Inner>, blob: &Blob, report: &mut VerifyReport, operation: &Operation) -> Result<Findings> {
-    let mut findings = check_groups(blob, operation)?;
+fn check(run: &Run<'_>, blob: &Blob, report: &mut VerifyReport) -> Result<Findings> {
+    let (inner, operation) = (&run.store.0, run.operation);
+    let mut findings = check_groups(run, blob)?;
     if !findings.is_tree_damaged {
         return Ok(findings);
     }
     // The tree says nothing any more: what do the data say by themselves?
     if rebuild_tree(inner, blob, operation)? {
-        report.trees_rebuilt.push(blob.cid());
+        report.blob_trees_rebuilt.push(blob.cid());
         return Ok(Findings::default());
     }
     findings.add(0, Reason::Tree);
@@ -88,7 +102,8 @@ fn check(inner: &Arc<Inner>, blob: &Blob, report: &mut VerifyReport, operation: 
     Ok(findings)
 }
 
-fn check_groups(blob: &Blob, operation: &Operation) -> Result<Findings> {
+fn check_groups(run: &Run<'_>, blob: &Blob) -> Result<Findings> {
+    let operation = run.operation;
     let findings = Mutex::new(Findings::default());
     let next = AtomicU64::new(0);
     let pieces = blob.bytes.div_ceil(PIECE_BYTES);
@@ -101,6 +116,7 @@ fn check_groups(blob: &Blob, operation: &Operation) -> Result<Findings> {
                     return Ok(());
                 }
                 operation.check()?;
+                run.pace.take(PIECE_BYTES.min(blob.bytes - piece * PIECE_BYTES), operation)?;
                 let (values, readable) = hash_piece(blob, piece)?;
                 compare(blob, piece, &values, readable, &findings)?;
                 operation.add_bytes(PIECE_BYTES.min(blob.bytes - piece * PIECE_BYTES));

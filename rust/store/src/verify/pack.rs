@@ -1,6 +1,7 @@
 //! Verifying packs: first their structure, from one thread, then the blocks, on all cores.
 
-use super::{DAMAGES_MAX, Damage, Reason, VerifyReport};
+use super::checkpoint::{Part, pack_line};
+use super::{DAMAGES_MAX, Damage, Reason, Run, VerifyReport};
 use crate::disk::Map;
 use crate::error::{Error, Result};
 use crate::index::BadPage;
@@ -13,7 +14,7 @@ use crate::store::Store;
 use shoal_core::Cid;
 use shoal_core::hash::{self, VerifyError};
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// A block to hash.
 struct Job {
@@ -24,9 +25,10 @@ struct Job {
 }
 
 /// Neighbours in one pack, hashed side by side.
-struct Batch {
+struct Batch<'a> {
     map: Map,
     jobs: Vec<Job>,
+    part: Arc<Part<'a>>,
 }
 
 /// Blocks in a batch: as many as SHA-256 takes side by side, twice over.
@@ -90,7 +92,8 @@ struct Pack {
 }
 
 /// Verifies all packs: the bad copies of live blocks.
-pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: &Operation) -> Result<Vec<BadCopy>> {
+pub(super) fn verify_packs(run: &Run<'_>, report: &mut VerifyReport) -> Result<Vec<BadCopy>> {
+    let (store, operation) = (run.store, run.operation);
     let inner = &*store.0;
     let stats = store.packs()?;
     let whole = store.stat()?;
@@ -101,19 +104,19 @@ pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: 
         Some(stats.iter().map(|stat| live(stat.blocks, stat.dead_blocks)).sum::<u64>() + whole.blobs),
     );
     let findings = Mutex::new(Findings::default());
-    let queue: Queue<Batch, Undivided> = Queue::new(QUEUED_MAX);
+    let queue: Queue<Batch<'_>, Undivided> = Queue::new(QUEUED_MAX);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let survey = std::thread::scope(|scope| {
         let close = queue.close_on_drop();
         for _ in 0..cores {
-            scope.spawn(|| hash_batches(inner, &queue, &findings, operation));
+            scope.spawn(|| hash_batches(run, &queue, &findings));
         }
         let survey = stats.iter().try_for_each(|stat| {
             if missing.contains(&stat.pack) {
                 locked(&findings).place(stat.pack, 0, Reason::Missing);
                 return Ok(());
             }
-            survey(inner, stat.pack, &queue, &findings, report, operation)
+            survey(run, stat.pack, &queue, &findings, report)
         });
         if survey.is_err() {
             queue.stop();
@@ -124,7 +127,7 @@ pub(super) fn verify_packs(store: &Store, report: &mut VerifyReport, operation: 
     survey?;
     operation.check()?;
     report.is_merged_rebuilt = !check_merged(inner)?;
-    report.tree_files_rebuilt = inner.save_distrusted_trees();
+    report.pack_trees_rebuilt = inner.save_distrusted_trees();
     let mut findings = findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     // So that putting these blocks again heals them.
     inner.pending_mut().damaged.extend(findings.copies.iter().map(|copy| copy.found));
@@ -148,11 +151,13 @@ fn mark(store: &Store, copies: &[BadCopy]) {
     });
 }
 
-fn hash_batches(inner: &Inner, queue: &Queue<Batch, Undivided>, findings: &Mutex<Findings>, operation: &Operation) {
+fn hash_batches(run: &Run<'_>, queue: &Queue<Batch<'_>, Undivided>, findings: &Mutex<Findings>) {
+    let (inner, operation) = (&*run.store.0, run.operation);
     let _stop = OnPanic(queue);
     while let Some(Work::Job(batch)) = queue.next() {
         let _done = queue.done_on_drop();
-        if operation.check().is_err() {
+        let bytes = batch.jobs.iter().map(|job| job.end.saturating_sub(job.start)).sum();
+        if run.pace.take(bytes, operation).is_err() || operation.check().is_err() {
             queue.stop();
             return;
         }
@@ -177,15 +182,16 @@ fn hash_batches(inner: &Inner, queue: &Queue<Batch, Undivided>, findings: &Mutex
                 inner.verify_list(cid, job.found, data);
             }
         }
-        operation.add_bytes(blocks.iter().map(|(_, data)| data.len() as u64).sum());
+        operation.add_bytes(bytes);
         operation.add_files(blocks.len() as u64);
+        batch.part.done(failures.is_empty());
     }
 }
 
 /// A worker that dies must not leave the others waiting.
-struct OnPanic<'a>(&'a Queue<Batch, Undivided>);
+struct OnPanic<'a, 'b>(&'a Queue<Batch<'b>, Undivided>);
 
-impl Drop for OnPanic<'_> {
+impl Drop for OnPanic<'_, '_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.stop();
@@ -217,19 +223,27 @@ fn open(inner: &Inner, pack: u32) -> Result<Option<Pack>> {
 }
 
 /// Checks that a pack's sections stand one behind the other just where its index says, and hands the blocks to the workers.
-fn survey(
-    inner: &Inner,
+fn survey<'a>(
+    run: &'a Run<'_>,
     id: u32,
-    queue: &Queue<Batch, Undivided>,
+    queue: &Queue<Batch<'a>, Undivided>,
     findings: &Mutex<Findings>,
     report: &mut VerifyReport,
-    operation: &Operation,
 ) -> Result<()> {
+    let (inner, operation) = (&*run.store.0, run.operation);
     let Some(pack) = open(inner, id)? else { return Ok(()) };
+    let line = pack_line(id, pack.committed, pack.dead.len());
+    if pack.is_sealed && run.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.has(&line)) {
+        report.resumed += 1;
+        pass_over(&pack, report, operation);
+        return Ok(());
+    }
+    let part = Arc::new(Part::new(line, run.checkpoint.as_ref().filter(|_| pack.is_sealed)));
+    let before = locked(findings).count;
     if pack.map.get(0, HEADER_BYTES.min(pack.readable)) != Some(&HEADER[..]) {
         locked(findings).place(id, 0, Reason::Header);
     }
-    let is_index_wrong = survey_sections(&pack, queue, findings, report, operation)?;
+    let is_index_wrong = survey_sections(&pack, &part, queue, findings, report, operation)?;
     if pack.readable < pack.committed {
         locked(findings).place(id, pack.readable, Reason::Cut);
     }
@@ -240,13 +254,26 @@ fn survey(
     if !pack.is_sealed && !is_log_sound(inner, &pack) {
         report.logs_damaged.push(id);
     }
+    // What the workers find of other packs meanwhile counts against this one too: then it is looked at again.
+    part.done(locked(findings).count == before);
     Ok(())
 }
 
+/// Counts a pack that an earlier verification found sound.
+fn pass_over(pack: &Pack, report: &mut VerifyReport, operation: &Operation) {
+    for entry in pack.entries.iter().filter(|entry| !pack.dead.contains(&entry.place.offset())) {
+        report.blocks += 1;
+        report.bytes = report.bytes.saturating_add(entry.place.block_bytes());
+        operation.add_bytes(entry.place.block_bytes());
+        operation.add_files(1);
+    }
+}
+
 /// Whether the index names other blocks than the pack has, or at other places.
-fn survey_sections(
+fn survey_sections<'a>(
     pack: &Pack,
-    queue: &Queue<Batch, Undivided>,
+    part: &Arc<Part<'a>>,
+    queue: &Queue<Batch<'a>, Undivided>,
     findings: &Mutex<Findings>,
     report: &mut VerifyReport,
     operation: &Operation,
@@ -255,7 +282,11 @@ fn survey_sections(
     let mut jobs: Vec<Job> = Vec::new();
     let push = |jobs: &mut Vec<Job>| {
         let jobs = std::mem::take(jobs);
-        if jobs.is_empty() || queue.push(Batch { map: pack.map.clone(), jobs }) { Ok(()) } else { operation.check() }
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        part.add();
+        if queue.push(Batch { map: pack.map.clone(), jobs, part: Arc::clone(part) }) { Ok(()) } else { operation.check() }
     };
     // Where the next section should begin; not known behind a damaged one.
     let mut next = Some(HEADER_BYTES);

@@ -1,6 +1,7 @@
 //! Which pins do not keep what they promise.
 
-use super::{DAMAGES_MAX, VerifyReport};
+use super::paths::{Met, named};
+use super::{DAMAGES_MAX, HurtPath, PATHS_MAX, VerifyReport};
 use crate::error::{Error, Result};
 use crate::meta::PinKind;
 use crate::operation::Operation;
@@ -17,6 +18,8 @@ struct Hurt {
     /// As CIDv1.
     nodes: HashSet<Cid>,
     missing: Vec<Cid>,
+    met: Vec<Met>,
+    met_count: u64,
 }
 
 impl Hurt {
@@ -31,10 +34,22 @@ impl Hurt {
         }
     }
 
+    /// Notes what is lost at this depth, under a root, for its name to be told.
+    fn meet(&mut self, root: &Cid, depth: usize, cid: &Cid, is_missing: bool) {
+        self.met_count += 1;
+        if self.met.len() < PATHS_MAX {
+            let above = self.path.get(..depth).unwrap_or(&self.path).to_vec();
+            self.met.push(Met { root: root.clone(), above, cid: cid.clone(), is_missing });
+        }
+    }
+
     fn visit(&mut self, visited: &Visited<'_>, lost: &HashSet<Key>) {
         self.path.truncate(visited.depth);
         let cid = visited.cid.to_v1();
         let is_lost = visited.block.is_none() && key(&cid).is_some_and(|key| lost.contains(&key));
+        if is_lost && !visited.is_repeat {
+            self.meet(visited.root, visited.depth, visited.cid, false);
+        }
         if is_lost {
             self.nodes.insert(cid.clone());
         }
@@ -47,6 +62,7 @@ impl Hurt {
     }
 
     fn lose(&mut self, lost: &Lost<'_>, error: Error) -> Result<()> {
+        let is_missing = matches!(error, Error::NotFound { .. });
         match error {
             Error::NotFound { .. } if self.missing.len() < DAMAGES_MAX => self.missing.push(lost.cid.clone()),
             Error::NotFound { .. } | Error::Damaged { .. } | Error::UnsupportedHash { .. } | Error::Dag { .. } => {}
@@ -55,6 +71,7 @@ impl Hurt {
         }
         self.nodes.insert(lost.cid.to_v1());
         self.hurt_path(lost.depth);
+        self.meet(lost.root, lost.depth, lost.cid, is_missing);
         Ok(())
     }
 }
@@ -91,6 +108,10 @@ pub(super) fn verify_roots(store: &Store, lost: &HashSet<Key>, report: &mut Veri
             },
         };
         if is_hurt {
+            if pin.kind == PinKind::Direct {
+                hurt.path.clear();
+                hurt.meet(&pin.cid, 0, &pin.cid, hurt.missing.last() == Some(&pin.cid));
+            }
             report.hurt_roots.push(pin.cid);
         }
     }
@@ -101,6 +122,9 @@ pub(super) fn verify_roots(store: &Store, lost: &HashSet<Key>, report: &mut Veri
     report.hurt_roots.retain(|cid| still_pinned.contains(cid));
     if report.hurt_roots.is_empty() {
         report.missing.clear();
+        return Ok(());
     }
+    report.hurt_paths_count = hurt.met_count;
+    report.hurt_paths = hurt.met.into_iter().map(|met| named(store, met)).collect::<Vec<HurtPath>>();
     Ok(())
 }

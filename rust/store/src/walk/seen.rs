@@ -77,6 +77,14 @@ impl Seen {
         self.blocks.contains_key(&short_of(cid))
     }
 
+    /// Takes in what another walk has met.
+    pub(crate) fn take_in(&mut self, other: Self) {
+        for (short, bits) in other.blocks {
+            *self.blocks.entry(short).or_default() |= bits;
+        }
+        self.others.extend(other.others);
+    }
+
     /// How many blocks.
     #[must_use]
     pub fn len(&self) -> usize {
