@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "results": set(),
     "content": {"errors", "_core"},
     "file": {"errors", "_core", "results"},
+    "version": {"errors", "_core", "results", "content"},
     "target": {"errors", "_core", "file"},
     "dag": {"errors", "_core", "results", "content", "target"},
     "pin": {"errors", "_core", "results", "content"},
@@ -44,14 +45,14 @@ MAY_IMPORT = {
     "http": {"errors", "results", "file", "store", "node", ""},
     "cli": {"errors", "config", "results", "file", "store", "node", "http", ""},
     # The front door opens onto every room but the command line.
-    "": {"errors", "_core", "results", "file", "store", "node"},
+    "": {"errors", "_core", "results", "file", "version", "store", "node"},
 }
 # These two measure the core's own machines; every other command goes through the store or the node.
 MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 # Modules that may not be imported while `import shoal` runs: they cost more than all of Shoal.
 LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs", "fsspec", "uvicorn", "hypercorn"}
 # Rooms that `import shoal` loads.
-LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "dag", "pin", "blob", "store"}
+LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "version", "dag", "pin", "blob", "store"}
 LOADED_LATER = {"node", "operation", "stream", "http", "cli", "config", "exchange", "filesystem"}
 
 # What decides and does nothing may import, of Python's own: values and algorithms. Dice only as `Random(seed)`.

@@ -52,13 +52,16 @@ from shoal.results import (
     Exported,
     HurtPath,
     Imported,
+    Migrated,
     Pin,
     Presence,
     Progress,
     StoreStat,
+    StoreVersion,
     VerifyReport,
 )
 from shoal.store import Store
+from shoal.version import migrate, store_version
 
 if TYPE_CHECKING:
     from shoal.node import AsyncFile, Node, Operation
@@ -77,6 +80,7 @@ __all__ = [
     "HurtPath",
     "Imported",
     "Lease",
+    "Migrated",
     "Node",
     "Operation",
     "Path",
@@ -87,11 +91,14 @@ __all__ = [
     "ShoalError",
     "Store",
     "StoreStat",
+    "StoreVersion",
     "VerifyReport",
     "__version__",
     "dag_decode",
     "dag_encode",
     "errors",
+    "migrate",
+    "store_version",
 ]
 
 _LATE = frozenset({"AsyncFile", "Node", "Operation"})

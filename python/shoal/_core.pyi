@@ -23,6 +23,8 @@ __all__ = [
     "dag_decode",
     "dag_encode",
     "dag_recode",
+    "migrate_store",
+    "store_version",
 ]
 
 __version__: str
@@ -280,6 +282,12 @@ def dag_decode(codec: str, data: ReadableBuffer) -> Any:
 
 def dag_recode(data: ReadableBuffer, input_codec: str, store_codec: str) -> bytes:
     """A block's object as a block of another codec. The input may have the loose form that people type."""
+
+def store_version(path: str) -> tuple[int, int]:
+    """The version that a store's format has, and the one this program works with."""
+
+def migrate_store(path: str, dry_run: bool, watch: _Watch) -> tuple[int, int, list[str]]:
+    """Brings a store to this program's version: the version found, the one there is then, and the steps."""
 
 def bench_hash(hash: str, bytes: int, threads: int = 1) -> float:
     """Seconds to hash so many bytes in memory ("blake3" or "sha2-256"), in chunks of 1 MiB, with so many threads."""

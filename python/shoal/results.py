@@ -17,10 +17,12 @@ __all__ = [
     "Exported",
     "HurtPath",
     "Imported",
+    "Migrated",
     "Pin",
     "Presence",
     "Progress",
     "StoreStat",
+    "StoreVersion",
     "VerifyReport",
 ]
 
@@ -209,6 +211,26 @@ class VerifyReport:
     repaired: int
     """Blocks and blobs brought back."""
     repaired_bytes: int
+
+
+@dataclass(frozen=True)
+class StoreVersion:
+    """The version of a store's format."""
+
+    found: int
+    known: int
+    """The version that this program works with."""
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """What `migrate` did, or with `dry_run` would do."""
+
+    from_version: int
+    to_version: int
+    steps: list[str]
+    """In order; empty when the store had this program's version."""
+    dry_run: bool
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,8 @@ SCHEMAS = [
     (["cid", "inspect", "ROOT"], INSPECTED),
     (["cid", "format", "ROOT"], {"cid": TEXT, "formatted": TEXT}),
     (["repo", "stat"], STAT),
+    (["repo", "version"], {"found": INTEGER, "known": INTEGER}),
+    (["repo", "migrate"], {"from_version": INTEGER, "to_version": INTEGER, "steps": LIST, "dry_run": BOOLEAN}),
     (["gc"], COLLECTED),
     (["repo", "gc"], COLLECTED),
     (["verify"], REPORT),

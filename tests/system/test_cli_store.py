@@ -123,6 +123,18 @@ def test_reading_makes_no_store_where_there_is_none(shoal, words) -> None:
     assert not shoal.store.exists()
 
 
+def test_a_newer_store_tells_its_version_and_is_neither_opened_nor_migrated(shoal, root) -> None:
+    assert shoal("repo", "version").out == "shoal-store@1\n"
+    assert shoal("repo", "migrate").out.startswith("nothing to do")
+    (shoal.store / "SHOAL").write_text("shoal store\nversion 7\n")
+    assert shoal("repo", "version", "--json").json == {"found": 7, "known": 1}
+    for words in (["verify"], ["repo", "migrate"], ["repo", "migrate", "--dry-run"]):
+        errors = shoal(*words, code=1).errors
+        assert "version 7" in errors
+        assert "pip install --upgrade shoal" in errors
+    assert (shoal.store / "SHOAL").read_text() == "shoal store\nversion 7\n"
+
+
 def test_a_folder_that_is_not_a_store_is_left_alone(shoal) -> None:
     (shoal.folder / "mine").mkdir()
     (shoal.folder / "mine" / "letter").write_text("dear")

@@ -14,6 +14,7 @@ from shoal.cli.ending import DAMAGED, OK
 from shoal.cli.output import columns, human_bytes, printable
 from shoal.cli.progress import shown
 from shoal.cli.session import Session, pass_session
+from shoal.errors import NotFound
 
 if TYPE_CHECKING:
     from shoal import Damage, HurtPath, StoreStat, VerifyReport
@@ -52,6 +53,46 @@ def _stat_rows(found: StoreStat, *, human: bool, size_only: bool) -> list[list[s
         ["RepoPath:", printable(found.path)],
         ["Version:", f"shoal-store@{found.version}"],
     ]
+
+
+def _existing(session: Session) -> str:
+    """The store's folder. Not opened: it may be of another version."""
+    if not session.has_store:
+        raise NotFound(f"there is no store at {session.settings.folder}: 'shoal add' makes one, --store names another")
+    return str(session.settings.folder)
+
+
+@repo.command("version", examples=["shoal repo version", "shoal repo version --json"])
+@pass_session
+def version(session: Session) -> None:
+    """Print the version of the store's format.
+
+    Also of a store that is too new to be opened.
+    """
+    from shoal import store_version
+
+    found = store_version(_existing(session))
+    session.output.result(found, f"shoal-store@{found.found}")
+
+
+@repo.command("migrate", examples=["shoal repo migrate --dry-run     # what would be done", "shoal repo migrate"])
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@pass_session
+def migrate(session: Session, dry_run: bool) -> None:
+    """Bring the store to the version that this program works with.
+
+    One that was cut short is taken up by the next. Back up the store first: older programs cannot open it afterwards.
+    """
+    from shoal import migrate
+
+    done = migrate(_existing(session), dry_run=dry_run)
+    lines = [printable(step) for step in done.steps]
+    if done.from_version == done.to_version:
+        lines.append(f"nothing to do: the store has version {done.to_version}, which this program works with")
+    else:
+        verb = "would migrate" if dry_run else "migrated"
+        lines.append(f"{verb} from version {done.from_version} to {done.to_version}")
+    session.output.result(done, *lines)
 
 
 @command("gc", examples=["shoal gc --dry-run     # what would go", "shoal gc"])

@@ -19,6 +19,7 @@ mod file;
 mod get;
 mod lease;
 mod list;
+mod migrate;
 mod operation;
 mod path;
 mod pin;
@@ -46,6 +47,8 @@ mod _core {
     use crate::lease::Lease;
     #[pymodule_export]
     use crate::list::EntryBatches;
+    #[pymodule_export]
+    use crate::migrate::{migrate_store, store_version};
     #[pymodule_export]
     use crate::operation::Operation;
     #[pymodule_export]

@@ -29,6 +29,7 @@ mod lookup;
 pub mod memory_disk;
 mod merge;
 mod meta;
+pub mod migrate;
 pub mod object;
 pub mod operation;
 pub mod output;

@@ -9,6 +9,7 @@ use crate::disk::{Disk, Lock, Map, write_all_at};
 use crate::error::{Error, Result};
 use crate::inner::{Inner, locked};
 use crate::meta::{Contents, Journal, Op};
+use crate::migrate::{check_version, format_text, read_version};
 use crate::pack::{Active, Entry, ForeignHeader, HEADER, HEADER_BYTES, PackPaths, Place, Scan, read_copy, scan};
 use crate::store::Options;
 use std::collections::HashSet;
@@ -42,8 +43,7 @@ pub struct RecoveryReport {
     pub blobs_kept: u64,
 }
 
-const FORMAT_NAME: &str = "SHOAL";
-const FORMAT_TEXT: &str = "shoal store\nversion 1\n";
+pub(crate) const FORMAT_NAME: &str = "SHOAL";
 /// Version of the store's format, as its file `SHOAL` says it.
 pub const FORMAT_VERSION: u32 = 1;
 /// Bytes rewritten or copied at a time.
@@ -60,31 +60,10 @@ pub(crate) fn prepare(disk: &dyn Disk, path: &Path, options: &Options) -> Result
 }
 
 fn read_format(disk: &dyn Disk, path: &Path) -> Result<()> {
-    let format = path.join(FORMAT_NAME);
-    let file = match disk.open(&format, false) {
-        Ok(file) => file,
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Err(Error::NoStore { path: path.to_owned() });
-        }
-        Err(e) => return Err(Error::io("opening", &format, e)),
-    };
-    let mut bytes = [0; 64];
-    let n = crate::disk::read_full_at(&*file, &mut bytes, 0).map_err(|e| Error::io("reading", &format, e))?;
-    let text = bytes.get(..n).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default();
-    if text == FORMAT_TEXT {
-        return Ok(());
-    }
-    let version = text.strip_prefix("shoal store\nversion ").and_then(|rest| rest.trim_end().parse::<u32>().ok());
-    Err(Error::Format(match version {
-        Some(version) => format!(
-            "the store at {} has format version {version}, and this program knows version 1: use a newer version of shoal",
-            path.display()
-        ),
-        None => format!("{} does not say \"shoal store\": this is not a store, or the file is damaged", format.display()),
-    }))
+    check_version(path, read_version(disk, path)?)
 }
 
-fn wait_for_lock(disk: &dyn Disk, path: &Path, options: &Options) -> Result<Box<dyn Send>> {
+pub(crate) fn wait_for_lock(disk: &dyn Disk, path: &Path, options: &Options) -> Result<Box<dyn Send>> {
     let path = path.join("lock");
     let deadline = Instant::now() + options.lock_wait;
     loop {
@@ -131,8 +110,9 @@ fn create(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
     }
     if disk.list(&path.join("packs")).map_err(failed("opening"))?.iter().any(|name| PackPaths::parse(name).is_some()) {
         return Err(Error::Format(format!(
-            "{} has packs but no {FORMAT_NAME} file. If this was a store, write {FORMAT_TEXT:?} into that file and open it again",
-            path.display()
+            "{} has packs but no {FORMAT_NAME} file. If this was a store, write {:?} into that file and open it again",
+            path.display(),
+            format_text(FORMAT_VERSION)
         )));
     }
     Journal::create(disk, &path.join("meta"), &Contents::default())?;
@@ -140,7 +120,7 @@ fn create(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
     let _ = disk.remove(&temporary);
     let write = || -> std::io::Result<()> {
         let file = disk.create(&temporary)?;
-        write_all_at(&*file, &mut [IoSlice::new(FORMAT_TEXT.as_bytes())], 0)?;
+        write_all_at(&*file, &mut [IoSlice::new(format_text(FORMAT_VERSION).as_bytes())], 0)?;
         file.sync_data()?;
         disk.sync_dir(&path.join("packs"))?;
         disk.sync_dir(path)?;
