@@ -12,6 +12,7 @@ __all__ = [
     "CidBatches",
     "EntryBatches",
     "FileReader",
+    "Lease",
     "Operation",
     "Path",
     "Profile",

@@ -130,7 +130,7 @@ def _rate(context: click.Context, option: click.Parameter, value: str | None) ->
     examples=[
         "shoal verify",
         "shoal verify --rate 50MB/s --resume verify.state   # beside other work, over several nights",
-        "shoal verify --repair /mnt/backup/store            # or backup.car",
+        'shoal dag export "$(shoal add -Q photos)" > photos.car && shoal verify --repair photos.car   # or a store',
     ],
 )
 @click.option("--rate", callback=_rate, metavar="BYTES/s", help="Read no faster than this: 50MB/s, 20MiB.")
