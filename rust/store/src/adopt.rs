@@ -9,7 +9,6 @@ use crate::index::PackIndex;
 use crate::inner::{Inner, locked};
 use crate::meta::Op;
 use crate::pack::{Entry, ForeignHeader, HEADER, HEADER_BYTES, Sealed};
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 
@@ -86,15 +85,8 @@ impl Inner {
 
     /// The index of a pack to be, sure to stand on the disk.
     fn write_foreign_index(&self, pack: u32, foreign: &mut Foreign) -> Result<PackIndex> {
-        let path = self.paths.idx(pack);
-        let _ = self.disk.remove(&path);
-        let index = Sealed::write_index(&*self.disk, &self.paths, pack, foreign.length, &mut foreign.entries, false)?;
-        // It could have stayed in memory, for want of room.
-        match self.disk.identity(&path) {
-            Ok(_) => Ok(index),
-            Err(e) if e.kind() == ErrorKind::NotFound => Err(Error::Full { path }),
-            Err(e) => Err(Error::io("reading", &path, e)),
-        }
+        let _ = self.disk.remove(&self.paths.idx(pack));
+        Sealed::write_index_file(&*self.disk, &self.paths, pack, foreign.length, &mut foreign.entries)
     }
 
     /// Commits a file that has the name of a pack, as a sealed one.

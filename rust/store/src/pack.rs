@@ -524,6 +524,16 @@ impl Sealed {
         Self::write_index(disk, paths, id, record.length, &mut entries, is_read_only || !is_whole)
     }
 
+    /// Writes the index of a pack, durably, and opens it.
+    pub fn write_index_file(disk: &dyn Disk, paths: &PackPaths, id: u32, length: u64, entries: &mut [Entry]) -> Result<PackIndex> {
+        let path = paths.idx(id);
+        let record = PackRecord { length, entries: entries.len() as u64, ..PackRecord::default() };
+        let written = write_disposable(disk, &path, &mut |sink| PackIndex::write(id, length, entries, sink));
+        written.map_err(|e| Error::io("writing", &path, e))?;
+        let failed = |BadPage| Error::io("reading", &path, std::io::Error::other("it is not what was just written"));
+        Self::open_index(disk, paths, id, &record).map_err(failed)
+    }
+
     /// Writes and opens an index; keeps it in memory where it cannot be written.
     pub fn write_index(
         disk: &dyn Disk,
@@ -535,11 +545,8 @@ impl Sealed {
     ) -> Result<PackIndex> {
         let path = paths.idx(id);
         let count = entries.len() as u64;
-        if !is_in_memory && write_disposable(disk, &path, &mut |sink| PackIndex::write(id, length, entries, sink)).is_ok() {
-            let record = PackRecord { length, entries: count, ..PackRecord::default() };
-            if let Ok(index) = Self::open_index(disk, paths, id, &record) {
-                return Ok(index);
-            }
+        if !is_in_memory && let Ok(index) = Self::write_index_file(disk, paths, id, length, entries) {
+            return Ok(index);
         }
         let mut bytes = Vec::new();
         let written = PackIndex::write(id, length, entries, &mut |part| {
