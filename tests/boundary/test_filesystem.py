@@ -510,6 +510,8 @@ def test_threads_and_copies_share_one_store_and_see_what_is_added(store, painted
 
 
 def test_without_a_folder_it_is_the_store_of_the_environment(tmp_path, monkeypatch):
+    # fsspec keeps what was made without arguments, in this process and under another environment.
+    ShoalFileSystem.clear_instance_cache()
     monkeypatch.setenv("SHOAL_PATH", str(tmp_path / "one"))
     with pytest.raises(shoal.StoreFormat, match="no store"):
         ShoalFileSystem()

@@ -34,6 +34,7 @@ ENTRY = {
     "path": TEXT,
 }
 IMPORTED = {
+    "adopted": MAYBE_TEXT,
     "roots": LIST,
     "blocks": INTEGER,
     "bytes": INTEGER,

@@ -34,6 +34,7 @@ class Resolver(Protocol):
 class StaticLinks:
     """A table: domains, and the paths they stand for ("/ipfs/…", or "/ipns/DOMAIN" for another one's).
 
+    >>> from shoal.http.dnslink import StaticLinks
     >>> StaticLinks({"docs.example.org": "/ipfs/bafkqaaa"}).resolve("docs.example.org").path
     '/ipfs/bafkqaaa'
     """

@@ -14,9 +14,9 @@ pub(crate) const RESERVE_BYTES: u64 = 1024 * 1024;
 /// Written at a time.
 const STEP_BYTES: usize = 64 * 1024;
 
-/// Whether a change makes room, at once or at the next collection.
+/// Whether a change makes room, at once or at the next collection. A collection forgets the roots that it deletes.
 fn is_freeing(op: &Op) -> bool {
-    matches!(op, Op::PinRemoved(_) | Op::BlocksDead { .. } | Op::PackRetired { .. } | Op::BlobRemoved { .. })
+    matches!(op, Op::PinRemoved(_) | Op::BlocksDead { .. } | Op::PackRetired { .. } | Op::BlobRemoved { .. } | Op::Used { seconds: 0, .. })
 }
 
 /// Whether a transaction may have the reserve.
