@@ -219,6 +219,7 @@ impl Collected {
 
     /// Takes those back that stayed after all.
     fn uncount_blobs(&mut self, store: &Store, dead: &[Cid], gone: &[Cid]) {
+        let gone: HashSet<&Cid> = gone.iter().collect();
         for cid in dead.iter().filter(|cid| !gone.contains(cid)) {
             let bytes = store.0.blob_bytes(cid).unwrap_or(0);
             self.kept_blocks += 1;

@@ -3,7 +3,7 @@
 //! The caller's thread finds where sections end, workers read and verify. The file is read with plain reads, never mapped, until all
 //! of it was checked: somebody else may still be cutting it.
 
-use super::import::{ImportOptions, Imported, Undivided, pin_roots, take_back};
+use super::import::{ImportOptions, Imported, Undivided, check_hashes, pin_roots, take_back};
 use crate::adopt::Foreign;
 use crate::disk::{Disk, DiskFile, read_full_at};
 use crate::error::{Error, Result};
@@ -15,7 +15,6 @@ use crate::session::Session;
 use crate::store::Store;
 use shoal_core::Cid;
 use shoal_core::car::{CarError, v1, v2};
-use shoal_core::hash::{self, VerifyError};
 use shoal_core::limits::{BLOCK_BYTES_MAX, CAR_SECTION_BYTES_MAX, VARINT_BYTES_MAX};
 use shoal_core::varint;
 use std::collections::BTreeMap;
@@ -330,15 +329,7 @@ fn check_piece(
         at += section.total_len;
     }
     let blocks: Vec<(&Cid, &[u8])> = cids.iter().map(|(cid, range)| (cid, bytes.get(range.clone()).unwrap_or_default())).collect();
-    let mut failures = Vec::new();
-    hash::verify_many(&blocks, &mut failures);
-    if let Some((cid, data)) = failures.first().and_then(|&at| blocks.get(at)) {
-        let cid = (*cid).clone();
-        return Err(match hash::verify(&cid, data) {
-            Err(VerifyError::UnknownHash(_)) => Error::UnsupportedHash { cid },
-            Err(VerifyError::Mismatch) | Ok(()) => Error::ArchiveBlock { cid },
-        });
-    }
+    check_hashes(&blocks)?;
     let block_bytes = blocks.iter().map(|(_, data)| data.len() as u64).sum();
     operation.add_bytes(block_bytes);
     operation.add_files(blocks.len() as u64);

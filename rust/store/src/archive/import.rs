@@ -255,19 +255,23 @@ fn check_and_put(
     }
 }
 
+/// Fails with the first block that does not match its CID.
+pub(super) fn check_hashes(blocks: &[(&Cid, &[u8])]) -> Result<()> {
+    let mut failures = Vec::new();
+    hash::verify_many(blocks, &mut failures);
+    let Some((cid, data)) = failures.first().and_then(|&at| blocks.get(at)) else { return Ok(()) };
+    let cid = (*cid).clone();
+    Err(match hash::verify(&cid, data) {
+        Err(VerifyError::UnknownHash(_)) => Error::UnsupportedHash { cid },
+        Err(VerifyError::Mismatch) | Ok(()) => Error::ArchiveBlock { cid },
+    })
+}
+
 fn put_batch(session: &Session, batch: &Batch, operation: &Operation) -> Result<PutCount> {
     operation.check()?;
     let blocks: Vec<(&Cid, &[u8])> =
         batch.sections.iter().map(|(cid, range)| (cid, batch.bytes.get(range.clone()).unwrap_or_default())).collect();
-    let mut failures = Vec::new();
-    hash::verify_many(&blocks, &mut failures);
-    if let Some((cid, data)) = failures.first().and_then(|&at| blocks.get(at)) {
-        let cid = (*cid).clone();
-        return Err(match hash::verify(&cid, data) {
-            Err(VerifyError::UnknownHash(_)) => Error::UnsupportedHash { cid },
-            Err(VerifyError::Mismatch) | Ok(()) => Error::ArchiveBlock { cid },
-        });
-    }
+    check_hashes(&blocks)?;
     let count = session.put_many(&blocks)?;
     operation.add_bytes(blocks.iter().map(|(_, data)| data.len() as u64).sum());
     operation.add_files(blocks.len() as u64);
