@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Cancelled",
     "CarError",
+    "ConnectionClosed",
     "Damaged",
     "ExportError",
+    "FetchFailed",
     "Incomplete",
     "InvalidCID",
     "InvalidInput",
@@ -26,8 +28,10 @@ __all__ = [
     "NotAFile",
     "NotFound",
     "NotPinned",
+    "PeerError",
     "Pinned",
     "Poisoned",
+    "ProtocolError",
     "ReadOnly",
     "ShoalError",
     "SourceError",
@@ -36,6 +40,7 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "UnknownProfile",
+    "Unreachable",
     "UnsafePath",
     "UnsupportedCodec",
     "UnsupportedHash",
@@ -202,6 +207,32 @@ class NotPinned(ShoalError):
     """There is no such pin."""
 
     cid: CID | None = None
+
+
+class PeerError(ShoalError, ConnectionError):
+    """Something with a peer, or the way to it."""
+
+    exit_code = 4
+
+
+class Unreachable(PeerError):
+    """No peer answers there. The message says which addresses were tried, and what was wrong with each."""
+
+
+class ConnectionClosed(PeerError):
+    """A connection is over."""
+
+
+class ProtocolError(PeerError):
+    """A peer sent what its protocol does not allow. It was disconnected."""
+
+
+class FetchFailed(ShoalError):
+    """Not everything could be fetched. What came is kept for a while: asking again goes on from there."""
+
+    exit_code = 4
+    cid: CID | None = None
+    """The first block that is lacking."""
 
 
 class Cancelled(ShoalError):
