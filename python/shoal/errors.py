@@ -16,19 +16,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cancelled",
+    "CannotListen",
     "CarError",
-    "ConnectionClosed",
+    "ConnectionLost",
     "Damaged",
+    "DialTimeout",
     "ExportError",
     "FetchFailed",
     "Incomplete",
+    "InvalidAddress",
     "InvalidCID",
     "InvalidInput",
+    "InvalidTicket",
+    "NetworkError",
     "NotADirectory",
     "NotAFile",
     "NotFound",
     "NotPinned",
-    "PeerError",
     "Pinned",
     "Poisoned",
     "ProtocolError",
@@ -39,6 +43,7 @@ __all__ = [
     "StoreFormat",
     "StoreFull",
     "StoreLocked",
+    "StreamClosed",
     "UnknownProfile",
     "Unreachable",
     "UnsafePath",
@@ -110,6 +115,14 @@ class InvalidInput(ShoalError, ValueError):
 
 class InvalidCID(InvalidInput):
     """Text or bytes are not a CID, or a CID has not the form asked for."""
+
+
+class InvalidAddress(InvalidInput):
+    """Text is not a multiaddr, or not one that can be used so."""
+
+
+class InvalidTicket(InvalidInput):
+    """Text is not a ticket: cut short, mistyped, of another version, or something else."""
 
 
 class UnknownProfile(InvalidInput):
@@ -209,28 +222,44 @@ class NotPinned(ShoalError):
     cid: CID | None = None
 
 
-class PeerError(ShoalError, ConnectionError):
-    """Something with a peer, or the way to it."""
+class NetworkError(ShoalError):
+    """Something between peers did not work. What is in the store is not touched by it."""
 
     exit_code = 4
 
 
-class Unreachable(PeerError):
-    """No peer answers there. The message says which addresses were tried, and what was wrong with each."""
+class Unreachable(NetworkError, ConnectionError):
+    """Nobody could be reached at an address, or at any of several."""
+
+    reasons: dict[str, str] | None = None
+    """What was wrong with each address, where several were tried."""
 
 
-class ConnectionClosed(PeerError):
-    """A connection is over."""
+class DialTimeout(Unreachable, TimeoutError):
+    """An address did not answer in time."""
 
 
-class ProtocolError(PeerError):
-    """A peer sent what its protocol does not allow. It was disconnected."""
+class ConnectionLost(NetworkError, ConnectionError):
+    """A connection ended without its proper end: the peer or the network broke it, or a send of ours was cut off in the middle."""
 
 
-class FetchFailed(ShoalError):
+class StreamClosed(NetworkError):
+    """The stream or listener was closed on our side, before or during the call."""
+
+
+class CannotListen(NetworkError, OSError):
+    """An address cannot be listened on."""
+
+    exit_code = 1
+
+
+class ProtocolError(NetworkError):
+    """A peer sent what its protocol does not allow. The connection to it was closed."""
+
+
+class FetchFailed(NetworkError):
     """Not everything could be fetched. What came is kept for a while: asking again goes on from there."""
 
-    exit_code = 4
     cid: CID | None = None
     """The first block that is lacking."""
 
