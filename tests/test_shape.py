@@ -40,6 +40,8 @@ MAY_IMPORT = {
     "stream": {"errors", "_core", "results", "content", "file", "store"},
     # Pure, and names CIDs only in its types.
     "exchange": set(),
+    "transport": {"errors"},
+    "discovery": {"errors", "_core", "transport"},
     "node": {"errors", "_core", "results", "content", "file", "dag", "pin", "store", "operation", "stream"},
     "filesystem": {"errors", "_core", "results", "file", "store"},
     "http": {"errors", "results", "file", "store", "node", ""},
@@ -53,7 +55,18 @@ MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs", "fsspec", "uvicorn", "hypercorn"}
 # Rooms that `import shoal` loads.
 LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "version", "dag", "pin", "blob", "store"}
-LOADED_LATER = {"node", "operation", "stream", "http", "cli", "config", "exchange", "filesystem"}
+LOADED_LATER = {
+    "node",
+    "operation",
+    "stream",
+    "http",
+    "cli",
+    "config",
+    "exchange",
+    "filesystem",
+    "transport",
+    "discovery",
+}
 
 # What decides and does nothing may import, of Python's own: values and algorithms. Dice only as `Random(seed)`.
 PURE_PYTHON = "exchange"
