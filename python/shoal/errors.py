@@ -18,22 +18,25 @@ __all__ = [
     "Cancelled",
     "CannotListen",
     "CarError",
+    "ConnectionClosed",
     "ConnectionLost",
     "Damaged",
     "DialTimeout",
     "ExportError",
+    "FetchFailed",
     "Incomplete",
     "InvalidAddress",
     "InvalidCID",
     "InvalidInput",
     "InvalidTicket",
-    "NetworkError",
     "NotADirectory",
     "NotAFile",
     "NotFound",
     "NotPinned",
+    "PeerError",
     "Pinned",
     "Poisoned",
+    "ProtocolError",
     "ReadOnly",
     "ShoalError",
     "SourceError",
@@ -220,14 +223,14 @@ class NotPinned(ShoalError):
     cid: CID | None = None
 
 
-class NetworkError(ShoalError):
-    """Something between peers did not work. What is in the store is not touched by it."""
+class PeerError(ShoalError, ConnectionError):
+    """Something with a peer, or the way to it."""
 
     exit_code = 4
 
 
-class Unreachable(NetworkError, ConnectionError):
-    """Nobody could be reached at an address, or at any of several."""
+class Unreachable(PeerError):
+    """No peer answers there. The message says which addresses were tried, and what was wrong with each."""
 
     reasons: dict[str, str] | None = None
     """What was wrong with each address, where several were tried."""
@@ -237,18 +240,32 @@ class DialTimeout(Unreachable, TimeoutError):
     """An address did not answer in time."""
 
 
-class ConnectionLost(NetworkError, ConnectionError):
+class ConnectionClosed(PeerError):
+    """A connection is over."""
+
+
+class ConnectionLost(ConnectionClosed):
     """A connection ended without its proper end: the peer or the network broke it, or a send of ours was cut off in the middle."""
 
 
-class StreamClosed(NetworkError):
-    """The stream or listener was closed on our side, before or during the call."""
+class StreamClosed(ConnectionClosed):
+    """A stream or listener of a transport was closed on our side, before or during the call."""
 
 
-class CannotListen(NetworkError, OSError):
+class CannotListen(ShoalError, OSError):
     """An address cannot be listened on."""
 
-    exit_code = 1
+
+class ProtocolError(PeerError):
+    """A peer sent what its protocol does not allow. It was disconnected."""
+
+
+class FetchFailed(ShoalError):
+    """Not everything could be fetched. What came is kept for a while: asking again goes on from there."""
+
+    exit_code = 4
+    cid: CID | None = None
+    """The first block that is lacking."""
 
 
 class Cancelled(ShoalError):

@@ -51,6 +51,7 @@ def scope_of(ip: IP) -> Scope:
 class TcpAddress:
     """Where to dial or to listen. `str()` gives the multiaddr.
 
+    >>> from shoal.transport.address import TcpAddress
     >>> address = TcpAddress.parse("/ip4/192.0.2.1/tcp/4001")
     >>> address.port, str(address)
     (4001, '/ip4/192.0.2.1/tcp/4001')
