@@ -126,7 +126,7 @@ class Network:
         likely: Sequence[str] = (),
         bytes_total: int | None = None,
         patience: float = PATIENCE_SECONDS,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - it ends the session, which then says why
         pin: bool = False,
     ) -> Fetched:
         """Brings everything under `content` into the store, and pins it if asked."""
@@ -174,18 +174,17 @@ class Network:
             try:
                 cid, rest = await self._run(lambda: self._store.resolve(content))
             except (Incomplete, NotFound) as error:
-                if error.cid is None or error.cid == before or await self._run(lambda: self._has(error)):
+                missing = error.cid
+                # The same one twice is here, or cannot be had: the error says what is wrong with it.
+                if missing is None or missing == before:
                     raise
-                before = error.cid
-                await begin(error.cid).run()
+                before = missing
+                await begin(missing).run()
             else:
                 if rest:
                     raise InvalidInput(f"{content} leads into an object, not to one; leave out {rest!r}")
                 return cid
         raise InvalidInput(f"{content} is a path of more than {STEPS_MAX} steps")
-
-    def _has(self, error: Incomplete | NotFound) -> bool:
-        return error.cid is not None and self._store.has(error.cid)
 
     def _progress(self, fetches: list[Fetch], bytes_total: int | None) -> TransferProgress:
         size, blocks, peers, waiting = 0, 0, dict[str, int](), None

@@ -228,9 +228,11 @@ class Peer:
                 with anyio.fail_after(SEND_SECONDS):
                     await stream.send(data)
             except TimeoutError:
-                return self._end(f"the peer took less than {TRANSMIT_BYTES} bytes in {SEND_SECONDS:.0f} s")
+                self._end(f"the peer took less than {TRANSMIT_BYTES} bytes in {SEND_SECONDS:.0f} s")
+                return
             except NetworkError as error:
-                return self._end(str(error))
+                self._end(str(error))
+                return
             self.sent_bytes += len(data)
 
     def _drain(self) -> None:

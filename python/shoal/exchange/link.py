@@ -110,7 +110,7 @@ class Link:
 
     # As the user of the stream
 
-    def opened(self, protocol: str) -> None:
+    def opened(self, protocol: str) -> None:  # noqa: ARG002
         """It is agreed on."""
         self._is_agreed = True
         self._pump()
