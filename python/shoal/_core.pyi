@@ -17,6 +17,7 @@ __all__ = [
     "Identified",
     "Identity",
     "Lease",
+    "Members",
     "Operation",
     "Path",
     "Profile",
@@ -443,7 +444,7 @@ class Connection:
     def open(self, protocols: Sequence[str], now: float) -> int:
         """Begins a stream for the first of `protocols` that the peer has: "opened" or "refused" follows.
 
-        Raises `shoal.errors.ConnectionClosed` where there can be none.
+        Raises `shoal.errors.ConnectionLost` where there can be none.
         """
 
     def write(self, stream: int, data: ReadableBuffer, offset: int) -> int | None:
@@ -471,7 +472,14 @@ class Connection:
         """The shortest time that the muxer's own ping took, in seconds."""
 
 _Message: TypeAlias = tuple[list[CID], list[CID], list[CID], bool, list[tuple[CID, Block]], list[CID], list[CID]]
-_FetchLink: TypeAlias = tuple[CID, int | None, bool, bool]
+_FetchLink: TypeAlias = tuple[CID, int | None, bool]
+
+@final
+class Members:
+    """The blocks of a DAG as they were when it was walked: some 30 bytes of memory for each."""
+
+    def has_many(self, cids: Sequence[CID]) -> list[bool]:
+        """Of each block, whether it is one of them."""
 
 @final
 class BitswapReader:
@@ -667,7 +675,10 @@ class Store:
         """Stores checked blocks and commits: how many were new, and their bytes."""
 
     def fetch_links(self, cids: Sequence[CID]) -> list[list[_FetchLink]]:
-        """What stored blocks link to: block, its bytes as claimed, whether it has no links itself, whether it is here."""
+        """What stored blocks link to: block, its bytes as claimed, whether it has no links itself."""
+
+    def members(self, root: _AnyCID, watch: _Watch) -> Members:
+        """Which blocks are under a root, all of which have to be here."""
 
     def bitswap_blocks(
         self, sends: Sequence[tuple[Sequence[CID], Sequence[CID], Sequence[CID]]]

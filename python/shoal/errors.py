@@ -18,7 +18,6 @@ __all__ = [
     "Cancelled",
     "CannotListen",
     "CarError",
-    "ConnectionClosed",
     "ConnectionLost",
     "Damaged",
     "DialTimeout",
@@ -29,11 +28,11 @@ __all__ = [
     "InvalidCID",
     "InvalidInput",
     "InvalidTicket",
+    "NetworkError",
     "NotADirectory",
     "NotAFile",
     "NotFound",
     "NotPinned",
-    "PeerError",
     "Pinned",
     "Poisoned",
     "ProtocolError",
@@ -223,14 +222,14 @@ class NotPinned(ShoalError):
     cid: CID | None = None
 
 
-class PeerError(ShoalError, ConnectionError):
-    """Something with a peer, or the way to it."""
+class NetworkError(ShoalError):
+    """Something between peers did not work. What is in the store is not touched by it."""
 
     exit_code = 4
 
 
-class Unreachable(PeerError):
-    """No peer answers there. The message says which addresses were tried, and what was wrong with each."""
+class Unreachable(NetworkError, ConnectionError):
+    """Nobody could be reached at an address, or at any of several."""
 
     reasons: dict[str, str] | None = None
     """What was wrong with each address, where several were tried."""
@@ -240,30 +239,27 @@ class DialTimeout(Unreachable, TimeoutError):
     """An address did not answer in time."""
 
 
-class ConnectionClosed(PeerError):
-    """A connection is over."""
-
-
-class ConnectionLost(ConnectionClosed):
+class ConnectionLost(NetworkError, ConnectionError):
     """A connection ended without its proper end: the peer or the network broke it, or a send of ours was cut off in the middle."""
 
 
-class StreamClosed(ConnectionClosed):
-    """A stream or listener of a transport was closed on our side, before or during the call."""
+class StreamClosed(NetworkError):
+    """The stream or listener was closed on our side, before or during the call."""
 
 
-class CannotListen(ShoalError, OSError):
+class CannotListen(NetworkError, OSError):
     """An address cannot be listened on."""
 
-
-class ProtocolError(PeerError):
-    """A peer sent what its protocol does not allow. It was disconnected."""
+    exit_code = 1
 
 
-class FetchFailed(ShoalError):
+class ProtocolError(NetworkError):
+    """A peer sent what its protocol does not allow. The connection to it was closed."""
+
+
+class FetchFailed(NetworkError):
     """Not everything could be fetched. What came is kept for a while: asking again goes on from there."""
 
-    exit_code = 4
     cid: CID | None = None
     """The first block that is lacking."""
 

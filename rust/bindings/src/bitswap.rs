@@ -1,7 +1,7 @@
 //! bitswap's messages between the wire and the store, without a copy of a block in Python's own memory.
 
 use crate::block::Block;
-use crate::cid::Cid;
+use crate::cid::{AnyCid, Cid};
 use crate::connection::{Connection, time};
 use crate::error::{Class, raise, store_error};
 use crate::operation::{Watch, run};
@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shoal_core::unixfs::claims;
 use shoal_store::quota::make_room_for_blocks;
+use shoal_store::walk::{Seen, WalkOptions, walk};
 use shoal_wire::bitswap::{self, Entry, Payload, Prefix, Want};
 use shoal_wire::delimited::{self, Delimited};
 use shoal_wire::limits::BITSWAP_BYTES_MAX;
@@ -119,8 +120,19 @@ fn framed(message: &bitswap::Message<'_>) -> Vec<u8> {
     out
 }
 
-/// Links of a block for who fetches: block, bytes where claimed, whether it has no links itself, whether it is here.
-type Link = (Cid, Option<u64>, bool, bool);
+/// A link of a block for who fetches: block, bytes where claimed, whether it has no links itself.
+type Link = (Cid, Option<u64>, bool);
+
+/// The blocks of a DAG. Described in `_core.pyi`.
+#[pyclass(frozen, module = "shoal._core")]
+pub struct Members(Seen);
+
+#[pymethods]
+impl Members {
+    fn has_many(&self, cids: Vec<PyRef<'_, Cid>>) -> Vec<bool> {
+        cids.iter().map(|cid| self.0.has_block(&cid.0)).collect()
+    }
+}
 
 #[pymethods]
 impl Store {
@@ -179,29 +191,25 @@ impl Store {
         py.detach(|| cids.iter().map(size).collect::<shoal_store::Result<_>>()).map_err(|e| store_error(py, &e))
     }
 
-    /// The links of stored blocks; an empty list for a block that cannot be read as what its CID says.
+    /// Which blocks are under a root, all of which have to be here.
+    fn members(&self, py: Python<'_>, root: AnyCid, watch: Watch) -> PyResult<Members> {
+        let open = self.open(py)?;
+        let seen = run(py, &watch, |operation| {
+            walk(&open.store, std::slice::from_ref(&root.0), WalkOptions::default(), operation, &mut |_| Ok(()))
+        })?;
+        Ok(Members(seen))
+    }
+
+    /// The links of stored blocks; none for a block that is not what its CID says.
     fn fetch_links(&self, py: Python<'_>, cids: Vec<PyRef<'_, Cid>>) -> PyResult<Vec<Vec<Link>>> {
         let open = self.open(py)?;
         let cids: Vec<shoal_core::Cid> = cids.iter().map(|cid| cid.0.clone()).collect();
         let found = py.detach(|| {
-            open.store
-                .blocks(&cids)
-                .into_iter()
-                .zip(&cids)
-                .map(|(block, cid)| {
-                    let found = claims(cid.codec(), &*block?).unwrap_or_default();
-                    let names: Vec<shoal_core::Cid> = found.iter().map(|claim| claim.cid.clone()).collect();
-                    let here = open.store.has_many(&names)?;
-                    Ok(found
-                        .into_iter()
-                        .zip(here)
-                        .map(|(claim, is_here)| {
-                            let is_leaf = claim.is_leaf();
-                            (Cid(claim.cid), claim.block_bytes, is_leaf, is_here)
-                        })
-                        .collect())
-                })
-                .collect::<shoal_store::Result<Vec<Vec<Link>>>>()
+            let links = |(block, cid): (shoal_store::Result<shoal_store::Block>, &shoal_core::Cid)| {
+                let found = claims(cid.codec(), &block?).unwrap_or_default();
+                Ok(found.into_iter().map(|claim| (Cid(claim.cid.clone()), claim.block_bytes, claim.is_leaf())).collect())
+            };
+            open.store.blocks(&cids).into_iter().zip(&cids).map(links).collect::<shoal_store::Result<Vec<Vec<Link>>>>()
         });
         found.map_err(|e| store_error(py, &e))
     }

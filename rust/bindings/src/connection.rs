@@ -115,7 +115,7 @@ impl Connection {
 
     fn open(&self, py: Python<'_>, protocols: Vec<String>, now: f64) -> PyResult<u32> {
         let opened = self.machine().open(protocols, time(py, now)?);
-        opened.map(|stream| stream.0).map_err(|e| raise(py, Class::ConnectionClosed, &format!("no stream can be opened: {e}")))
+        opened.map(|stream| stream.0).map_err(|e| raise(py, Class::ConnectionLost, &format!("no stream can be opened: {e}")))
     }
 
     /// How many bytes from `offset` on were taken.
@@ -145,7 +145,7 @@ impl Connection {
 
     fn ping(&self, py: Python<'_>, data: [u8; 32], now: f64) -> PyResult<()> {
         let begun = self.machine().ping(data, time(py, now)?);
-        begun.map_err(|e| raise(py, Class::ConnectionClosed, &format!("the peer cannot be pinged: {e}")))
+        begun.map_err(|e| raise(py, Class::ConnectionLost, &format!("the peer cannot be pinged: {e}")))
     }
 
     /// Tells the peer where we listen now.
@@ -153,7 +153,7 @@ impl Connection {
         let addresses = addresses.iter().map(|text| multiaddr(py, text)).collect::<PyResult<_>>()?;
         let changed = shoal_wire::identify::Identify { addresses, ..Default::default() };
         let begun = self.machine().push(changed, time(py, now)?);
-        begun.map_err(|e| raise(py, Class::ConnectionClosed, &format!("the peer cannot be told: {e}")))
+        begun.map_err(|e| raise(py, Class::ConnectionLost, &format!("the peer cannot be told: {e}")))
     }
 
     fn close(&self, py: Python<'_>, now: f64) -> PyResult<()> {

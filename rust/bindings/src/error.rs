@@ -40,7 +40,7 @@ pub enum Class {
     Pinned,
     NotPinned,
     Cancelled,
-    ConnectionClosed,
+    ConnectionLost,
     ProtocolError,
     ShoalError,
 }
@@ -70,7 +70,7 @@ impl Class {
             Self::Pinned => "Pinned",
             Self::NotPinned => "NotPinned",
             Self::Cancelled => "Cancelled",
-            Self::ConnectionClosed => "ConnectionClosed",
+            Self::ConnectionLost => "ConnectionLost",
             Self::ProtocolError => "ProtocolError",
             Self::ShoalError => "ShoalError",
         }

@@ -40,7 +40,7 @@ mod _core {
     #[pymodule_export]
     use crate::bench::{bench_chunk, bench_hash};
     #[pymodule_export]
-    use crate::bitswap::{BitswapReader, bitswap_wants};
+    use crate::bitswap::{BitswapReader, Members, bitswap_wants};
     #[pymodule_export]
     use crate::block::Block;
     #[pymodule_export]
