@@ -84,7 +84,20 @@ MAY_IMPORT = {
 # These two measure the core's own machines; every other command goes through the store or the node.
 MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 # Modules that may not be imported while `import shoal` runs: they cost more than all of Shoal.
-LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs", "fsspec", "uvicorn", "hypercorn"}
+LATE = {
+    "click",
+    "rich",
+    "anyio",
+    "trio",
+    "asyncio",
+    "msgspec",
+    "platformdirs",
+    "fsspec",
+    "uvicorn",
+    "hypercorn",
+    "dns",
+    "segno",
+}
 # Rooms that `import shoal` loads.
 LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "version", "dag", "pin", "blob", "store"}
 LOADED_LATER = {
