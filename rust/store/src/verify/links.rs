@@ -3,6 +3,7 @@
 //! Taken on the way, while a node is in the cache, and looked up many at a time. It only ever says that all is whole; which pin is hurt
 //! by what, where something is missing, is for the walk to say (`roots.rs`). The rule kept here: doubt is doubt for all.
 
+use super::pack::Pack;
 use crate::inner::{Inner, locked};
 use crate::meta::{Pin, PinKind};
 use crate::pack::{Key, key};
@@ -41,33 +42,30 @@ impl Links {
         self.is_doubtful.store(true, Ordering::Relaxed);
     }
 
-    /// Takes in a sound block that may have links.
-    pub fn take(&self, inner: &Inner, cid: &Cid, block: &[u8]) {
+    /// Takes in a sound block that may have links. What it links to is likely to be in the same pack.
+    pub fn take(&self, inner: &Inner, pack: &Pack, cid: &Cid, block: &[u8]) {
         if self.is_doubtful.load(Ordering::Relaxed) {
             return;
         }
-        if self.try_take(inner, cid, block).is_none() {
+        if self.try_take(inner, pack, cid, block).is_none() {
             self.doubt();
         }
     }
 
-    fn try_take(&self, inner: &Inner, cid: &Cid, block: &[u8]) -> Option<()> {
+    fn try_take(&self, inner: &Inner, pack: &Pack, cid: &Cid, block: &[u8]) -> Option<()> {
         let own = node_key(&key(cid)?, cid.codec());
         let links = links_of(cid, block).ok()?;
-        let (mut leaves, mut linked) = (Vec::new(), Vec::new());
+        let (mut leaves, mut linked) = (Vec::with_capacity(links.len()), Vec::new());
         for link in &links {
             match key(link) {
-                Some(key) if link.codec() == codec::RAW => leaves.push((key, link)),
+                Some(key) if link.codec() == codec::RAW => leaves.push(key),
                 Some(key) => linked.push(node_key(&key, link.codec())),
                 // The link carries its block: the walk would go on in it.
                 None if link.codec() == codec::RAW => {}
                 None => return None,
             }
         }
-        let keys: Vec<&Key> = leaves.iter().map(|(key, _)| key).collect();
-        let has = inner.look_up(|state| state.has_many(&keys, true, &|_| true)).ok()?;
-        let is_here = |(has, (_, link)): (bool, &(Key, &Cid))| has || inner.blob_bytes(link).is_some();
-        has.into_iter().zip(&leaves).all(is_here).then_some(())?;
+        are_here(inner, pack, &leaves)?;
         let mut nodes = locked(&self.nodes);
         nodes.taken.insert(own);
         nodes.linked.extend(linked);
@@ -86,4 +84,31 @@ impl Links {
             None => false,
         })
     }
+}
+
+/// Nodes whose leaves do not stand side by side, before no more is hoped of others.
+const LONELY_MAX: usize = 4;
+/// From so many side by side on, finding them was cheaper than looking each up.
+const RUN_MIN: usize = 8;
+
+/// Whether all of these leaves are here: `Some` if so. They are likely to stand in the pack in the order of their links, and then only
+/// the first is looked up.
+fn are_here(inner: &Inner, pack: &Pack, leaves: &[Key]) -> Option<()> {
+    let (mut left, mut lonely) = (leaves, 0);
+    while let Some(first) = left.first().filter(|_| lonely < LONELY_MAX) {
+        let found = inner.look_up(|state| state.first(first, true)).ok()?;
+        let run = found.map_or(1, |found| pack.run(found, left));
+        if found.is_none() && !is_blob(inner, first) {
+            return None;
+        }
+        lonely += usize::from(run < RUN_MIN);
+        left = left.get(run..).unwrap_or_default();
+    }
+    let keys: Vec<&Key> = left.iter().collect();
+    let has = inner.look_up(|state| state.has_many(&keys, true, &|_| true)).ok()?;
+    has.into_iter().zip(left).all(|(has, leaf)| has || is_blob(inner, leaf)).then_some(())
+}
+
+fn is_blob(inner: &Inner, key: &Key) -> bool {
+    inner.state().contents.blobs.contains_key(key)
 }

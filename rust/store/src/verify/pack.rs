@@ -19,6 +19,7 @@ use shoal_core::Cid;
 use shoal_core::cid::codec;
 use shoal_core::hash::{self, VerifyError};
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 /// A block to hash.
@@ -32,8 +33,8 @@ struct Job {
 /// Neighbours in one pack, in the hands of one worker.
 struct Slice<'a> {
     pack: Arc<Pack>,
-    /// Ascending by place, dead ones too. Not empty.
-    entries: Vec<Entry>,
+    /// Which of the pack's entries. Not empty.
+    entries: Range<usize>,
     /// Where the first section of all begins, if this is the first slice.
     from: Option<u64>,
     /// Where the next slice begins, or what is readable ends.
@@ -105,13 +106,15 @@ impl Findings {
 }
 
 /// What is known of a pack before it is read.
-struct Pack {
+pub(super) struct Pack {
     id: u32,
     map: Map,
     /// Bytes that are there.
     readable: u64,
     /// Bytes that were committed.
     committed: u64,
+    /// Ascending by place, dead ones too.
+    entries: Vec<Entry>,
     dead: HashSet<u64>,
     is_sealed: bool,
     /// Where the first section begins, and whether what stands before it is as it was.
@@ -221,7 +224,7 @@ fn check_slice(run: &Run<'_>, links: &Links, slice: &Slice<'_>, findings: &Mutex
         if failures.binary_search(&at).is_err() {
             inner.verify_list(cid, job.found, data);
             if cid.codec() != codec::RAW {
-                links.take(inner, cid, data);
+                links.take(inner, &slice.pack, cid, data);
             }
         }
     }
@@ -243,21 +246,29 @@ impl Drop for OnPanic<'_, '_> {
     }
 }
 
-/// The pack as it is now, and its entries, ascending by place, dead ones too; `None` when it was retired meanwhile.
-fn open(inner: &Inner, pack: u32) -> Result<Option<(Pack, Vec<Entry>)>> {
+impl Pack {
+    /// How many of some keys stand one behind the other in this pack, from where the first was found on. At least that one.
+    pub fn run(&self, found: Found, keys: &[Key]) -> usize {
+        let first = if found.pack == self.id { self.entries.binary_search_by_key(&found.place, |entry| entry.place).ok() } else { None };
+        let entries = first.and_then(|first| self.entries.get(first..)).unwrap_or_default();
+        let is_here = |(entry, key): &(&Entry, &Key)| entry.key == **key && !self.dead.contains(&entry.place.offset());
+        entries.iter().zip(keys).take_while(is_here).count().max(1)
+    }
+}
+
+/// The pack as it is now; `None` when it was retired meanwhile.
+fn open(inner: &Inner, pack: u32) -> Result<Option<Pack>> {
     inner.look_up(|state| {
         let Some(record) = state.contents.packs.get(&pack) else { return Ok(Ok(None)) };
-        let about = |map: Map, readable: u64, committed: u64, is_sealed: bool| {
+        let about = |map: Map, readable: u64, committed: u64, entries: Vec<Entry>, is_sealed: bool| {
             let (header_bytes, is_header_sound) = (record.header_bytes(), record.has_sound_header(&map, readable));
-            Pack { id: pack, map, readable, committed, dead: record.dead.clone(), is_sealed, header_bytes, is_header_sound }
+            Some(Pack { id: pack, map, readable, committed, entries, dead: record.dead.clone(), is_sealed, header_bytes, is_header_sound })
         };
         if let Some(active) = state.active.as_ref().filter(|active| active.id == pack) {
             let readable = active.committed.min(active.readable);
             let entries = active.entries().iter().take(active.committed_entries).copied().collect();
-            return Ok(active
-                .map_to(readable)
-                .map(|map| Some((about(map, readable, active.committed, false), entries)))
-                .map_err(|e| Error::io("mapping", &inner.paths.car(pack), e)));
+            let map = active.map_to(readable).map_err(|e| Error::io("mapping", &inner.paths.car(pack), e));
+            return Ok(map.map(|map| about(map, readable, active.committed, entries, false)));
         }
         let Some(sealed) = state.sealed(pack) else { return Ok(Ok(None)) };
         let mut entries = Vec::with_capacity(usize::try_from(sealed.index.len()).unwrap_or(0));
@@ -265,7 +276,7 @@ fn open(inner: &Inner, pack: u32) -> Result<Option<(Pack, Vec<Entry>)>> {
             entries.push(sealed.index.entry(slot).map_err(|BadPage| BadIndex::Pack(pack))?);
         }
         entries.sort_unstable_by_key(|entry| entry.place);
-        Ok(Ok(Some((about(sealed.map.clone(), sealed.readable, record.length, true), entries))))
+        Ok(Ok(about(sealed.map.clone(), sealed.readable, record.length, entries, true)))
     })?
 }
 
@@ -278,11 +289,11 @@ fn deal<'a>(
     report: &mut VerifyReport,
 ) -> Result<()> {
     let (inner, operation) = (&*run.store.0, run.operation);
-    let Some((pack, entries)) = open(inner, id)? else { return Ok(()) };
+    let Some(pack) = open(inner, id)? else { return Ok(()) };
     let line = pack_line(id, pack.committed, pack.dead.len());
     if pack.is_sealed && run.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.has(&line)) {
         report.resumed += 1;
-        pass_over(&pack, &entries, report, operation);
+        pass_over(&pack, report, operation);
         return Ok(());
     }
     let part = Arc::new(Part::new(line, run.checkpoint.as_ref().filter(|_| pack.is_sealed)));
@@ -294,31 +305,29 @@ fn deal<'a>(
         found.place(id, pack.readable, Reason::Cut);
     }
     let end = pack.committed.min(pack.readable);
-    if entries.is_empty() && survey_gap(&pack, pack.header_bytes, end, &mut found) && pack.is_sealed {
+    if pack.entries.is_empty() && survey_gap(&pack, pack.header_bytes, end, &mut found) && pack.is_sealed {
         found.wrong_indexes.insert(id);
     }
-    if !pack.is_sealed && !is_log_sound(inner, &pack, &entries) {
+    if !pack.is_sealed && !is_log_sound(inner, &pack) {
         report.logs_damaged.push(id);
     }
     let pack = Arc::new(pack);
-    let mut rest = entries.as_slice();
-    let mut from = Some(pack.header_bytes);
-    while !rest.is_empty() {
+    let (mut dealt, mut from) = (0, Some(pack.header_bytes));
+    while let Some(rest) = pack.entries.get(dealt..).filter(|rest| !rest.is_empty()) {
         operation.check()?;
         let (slice, later) = rest.split_at(slice_blocks(rest));
-        let to = later.first().map_or(end, |entry| entry.place.offset());
         if let (Some(first), Some(last)) = (slice.first(), slice.last()) {
             pack.map.read_ahead(first.place.offset(), last.place.offset().saturating_add(last.place.block_bytes()).min(pack.readable));
         }
+        let to = later.first().map_or(end, |entry| entry.place.offset());
+        let entries = dealt..dealt + slice.len();
+        dealt = entries.end;
         part.add();
-        let slice = Slice { pack: Arc::clone(&pack), entries: slice.to_vec(), from: from.take(), to, part: Arc::clone(&part) };
-        if !queue.push(slice) {
-            operation.check()?;
-            break;
+        if !queue.push(Slice { pack: Arc::clone(&pack), entries, from: from.take(), to, part: Arc::clone(&part) }) {
+            return operation.check();
         }
-        rest = later;
     }
-    part.done(found.count == 0 && rest.is_empty());
+    part.done(found.count == 0);
     locked(findings).take_in(found);
     Ok(())
 }
@@ -336,8 +345,8 @@ fn slice_blocks(entries: &[Entry]) -> usize {
 }
 
 /// Counts a pack that an earlier verification found sound.
-fn pass_over(pack: &Pack, entries: &[Entry], report: &mut VerifyReport, operation: &Operation) {
-    for entry in entries.iter().filter(|entry| !pack.dead.contains(&entry.place.offset())) {
+fn pass_over(pack: &Pack, report: &mut VerifyReport, operation: &Operation) {
+    for entry in pack.entries.iter().filter(|entry| !pack.dead.contains(&entry.place.offset())) {
         report.blocks += 1;
         report.bytes = report.bytes.saturating_add(entry.place.block_bytes());
         operation.add_bytes(entry.place.block_bytes());
@@ -349,10 +358,11 @@ fn pass_over(pack: &Pack, entries: &[Entry], report: &mut VerifyReport, operatio
 fn check_sections(slice: &Slice<'_>, found: &mut Findings) -> Vec<Job> {
     let pack = &*slice.pack;
     let mut is_index_wrong = false;
-    let mut jobs: Vec<Job> = Vec::with_capacity(slice.entries.len());
+    let entries = pack.entries.get(slice.entries.clone()).unwrap_or_default();
+    let mut jobs: Vec<Job> = Vec::with_capacity(entries.len());
     // Where the next section should begin; not known behind a damaged one. What is in front of a slice is looked at with the one before.
     let mut next = slice.from;
-    for entry in &slice.entries {
+    for entry in entries {
         let offset = entry.place.offset();
         if let Some(from) = next {
             is_index_wrong |= survey_gap(pack, from, offset, found);
@@ -418,7 +428,7 @@ fn survey_gap(pack: &Pack, from: u64, to: u64, found: &mut Findings) -> bool {
 }
 
 /// Whether the log of an open pack leads to what the journal says of it.
-fn is_log_sound(inner: &Inner, pack: &Pack, indexed: &[Entry]) -> bool {
+fn is_log_sound(inner: &Inner, pack: &Pack) -> bool {
     let wanted = inner.state().active.as_ref().filter(|active| active.id == pack.id).and_then(|active| active.log);
     // Done without already: what could be wrong with it does no harm.
     let Some(wanted) = wanted else { return true };
@@ -433,7 +443,7 @@ fn is_log_sound(inner: &Inner, pack: &Pack, indexed: &[Entry]) -> bool {
         end = next;
     }
     entries.sort_unstable_by_key(|entry| entry.place);
-    entries == indexed
+    entries == pack.entries
 }
 
 /// Compares merged indexes with those of the packs, which were compared with the packs.
