@@ -34,8 +34,9 @@ MAY_IMPORT = {
     "target": {"errors", "_core", "file"},
     "dag": {"errors", "_core", "results", "content", "target"},
     "pin": {"errors", "_core", "results", "content"},
+    "reference": {"errors", "_core", "results", "content"},
     "blob": {"errors", "_core", "results", "content", "target"},
-    "store": {"errors", "_core", "results", "content", "target", "file", "dag", "pin", "blob"},
+    "store": {"errors", "_core", "results", "content", "target", "file", "dag", "pin", "blob", "reference"},
     "operation": {"errors", "_core", "results", "store"},
     "stream": {"errors", "_core", "results", "content", "file", "store"},
     # Pure, and names CIDs only in its types.
@@ -52,7 +53,20 @@ MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 # Modules that may not be imported while `import shoal` runs: they cost more than all of Shoal.
 LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs", "fsspec", "uvicorn", "hypercorn"}
 # Rooms that `import shoal` loads.
-LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "version", "dag", "pin", "blob", "store"}
+LOADED_AT_IMPORT = {
+    "",
+    "errors",
+    "results",
+    "content",
+    "target",
+    "file",
+    "version",
+    "dag",
+    "pin",
+    "blob",
+    "reference",
+    "store",
+}
 LOADED_LATER = {"node", "operation", "stream", "http", "cli", "config", "exchange", "filesystem"}
 
 # What decides and does nothing may import, of Python's own: values and algorithms. Dice only as `Random(seed)`.

@@ -73,7 +73,7 @@ impl Findings {
     }
 
     fn place(&mut self, pack: u32, offset: u64, reason: Reason) {
-        self.add(Damage { cid: None, pack: Some(pack), offset, reason }, None);
+        self.add(Damage { cid: None, pack: Some(pack), path: None, offset, reason }, None);
     }
 }
 
@@ -177,7 +177,8 @@ fn hash_batches(run: &Run<'_>, queue: &Queue<Batch<'_>, Undivided>, findings: &M
                 Err(VerifyError::Mismatch) | Ok(()) => Reason::Block,
             };
             let copy = key(&job.cid).map(|key| BadCopy { found: job.found, key });
-            let damage = Damage { cid: Some(job.cid.clone()), pack: Some(job.found.pack), offset: job.found.place.offset(), reason };
+            let damage =
+                Damage { cid: Some(job.cid.clone()), pack: Some(job.found.pack), path: None, offset: job.found.place.offset(), reason };
             locked(findings).add(damage, copy);
         }
         for (at, (job, (cid, data))) in batch.jobs.iter().zip(&blocks).enumerate() {
@@ -323,7 +324,7 @@ fn survey_sections<'a>(
                 next = None;
                 let reason = if offset >= pack.readable { Reason::Cut } else { Reason::Head };
                 if is_live {
-                    let damage = Damage { cid: None, pack: Some(pack.id), offset, reason };
+                    let damage = Damage { cid: None, pack: Some(pack.id), path: None, offset, reason };
                     locked(findings).add(damage, Some(BadCopy { found, key: entry.key }));
                 }
             }
