@@ -34,8 +34,9 @@ MAY_IMPORT = {
     "target": {"errors", "_core", "file"},
     "dag": {"errors", "_core", "results", "content", "target"},
     "pin": {"errors", "_core", "results", "content"},
+    "reference": {"errors", "_core", "results", "content"},
     "blob": {"errors", "_core", "results", "content", "target"},
-    "store": {"errors", "_core", "results", "content", "target", "file", "dag", "pin", "blob"},
+    "store": {"errors", "_core", "results", "content", "target", "file", "dag", "pin", "blob", "reference"},
     "operation": {"errors", "_core", "results", "store"},
     "stream": {"errors", "_core", "results", "content", "file", "store"},
     "identity": {"errors", "_core"},
@@ -99,7 +100,20 @@ LATE = {
     "segno",
 }
 # Rooms that `import shoal` loads.
-LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "version", "dag", "pin", "blob", "store"}
+LOADED_AT_IMPORT = {
+    "",
+    "errors",
+    "results",
+    "content",
+    "target",
+    "file",
+    "version",
+    "dag",
+    "pin",
+    "blob",
+    "reference",
+    "store",
+}
 LOADED_LATER = {
     "node",
     "operation",
@@ -110,6 +124,11 @@ LOADED_LATER = {
     "exchange",
     "filesystem",
     "transport",
+    "identity",
+    "peer",
+    "swarm",
+    "transfer",
+    "network",
     "discovery",
 }
 

@@ -34,11 +34,14 @@ if TYPE_CHECKING:
         Entry,
         Exported,
         Fetched,
+        Forgotten,
         Imported,
         NodeId,
         PeerInfo,
         Pin,
         Presence,
+        Reference,
+        ReferenceReport,
         StoreStat,
         VerifyReport,
     )
@@ -106,6 +109,7 @@ class Node:
         self.block = BlockVerbs(self)
         self.dag = DagVerbs(self)
         self.pin = PinVerbs(self)
+        self.references = ReferenceVerbs(self)
         self.repo = RepoVerbs(self)
 
     async def __aenter__(self) -> Self:
@@ -555,6 +559,23 @@ class PinVerbs(_Verbs):
         """The pins; see `Store.pins.ls`."""
         store = self._store()
         return await self._node._run(lambda: store.pins.ls(cid=cid, kind=kind, name=name))
+
+
+class ReferenceVerbs(_Verbs):
+    """`node.references`: files added without a copy."""
+
+    async def ls(self) -> list[Reference]:
+        """Every file that blocks are read from; see `Store.references.ls`."""
+        store = self._store()
+        return await self._node._run(store.references.ls)
+
+    def check(self, *, full: bool = False) -> Operation[ReferenceReport]:
+        """Looks whether the files are as they were; see `Store.references.check`."""
+        return self._node._operate("check", lambda store: store.references.check(full=full))
+
+    async def forget(self, paths: Iterable[PathLike] = (), *, changed: bool = False) -> Forgotten:
+        """Forgets files, or what changed; see `Store.references.forget`."""
+        return await self._node._operate("forget", lambda store: store.references.forget(paths, changed=changed))
 
 
 class RepoVerbs(_Verbs):
