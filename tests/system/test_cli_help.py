@@ -64,6 +64,7 @@ def test_every_example_runs(shoal, photos, example) -> None:
         # It runs until it is told to end, at a port that may be taken on this machine.
         words = example.partition(" #")[0].replace("127.0.0.1:0", "")
         words = words.replace("--listen  ", "").replace("serve", "serve --listen 127.0.0.1:0", 1)
+        words = words.replace("--rpc ", "--rpc --rpc-listen 127.0.0.1:0 ")
         example = f"timeout --preserve-status --signal INT 2 {words}"
     run = shoal.script(f"set -eo pipefail; {example}")
     assert run.code == 0, run.errors
