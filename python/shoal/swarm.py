@@ -218,12 +218,13 @@ class Swarm:
 
     async def _dial(self, peer_id: str | None, addresses: Iterable[str]) -> Peer:
         reasons: dict[str, str] = {}
+        mistake: InvalidInput | None = None
         with anyio.move_on_after(DIAL_SECONDS):
             for address in addresses:
                 try:
                     place, named = split_address(address)
                 except InvalidInput as error:
-                    reasons[address] = str(error)
+                    mistake, reasons[address] = error, str(error)
                     continue
                 if peer_id is not None and named is not None and named != peer_id:
                     reasons[address] = f"it is the address of another peer, {named}"
@@ -231,8 +232,12 @@ class Swarm:
                 try:
                     stream = await self._transport(place).dial(place, timeout=DIAL_SECONDS)
                     return await self._upgrade(stream, peer_id or named)
-                except (Unreachable, ConnectionLost, InvalidInput) as error:
+                except InvalidInput as error:
+                    mistake, reasons[place] = error, str(error)
+                except (Unreachable, ConnectionLost) as error:
                     reasons[place] = str(error)
+        if mistake is not None and len(reasons) == 1:
+            raise mistake
         who = f"peer {peer_id}" if peer_id else "a peer"
         tried = "; ".join(reasons.values()) or "no address of it is known: give one, or a ticket"
         raise Unreachable(f"{who} cannot be reached: {tried}", reasons=reasons)
