@@ -23,6 +23,8 @@ from shoal.errors import ExportError, Incomplete, NotFound
 if TYPE_CHECKING:
     from shoal import Store
 
+_NOBODY_TO_ASK = ", and there is nobody to ask for it: give the ticket that `shoal share` prints where it is, or an address with --peer"
+
 
 @command(
     "get",
@@ -121,7 +123,7 @@ def _is_here(session: Session, wanted: Wanted, addresses: tuple[str, ...]) -> bo
         if addresses or _node_runs(session):
             session.close()
             return False
-        error.message += ", and there is nobody to ask for it: give the ticket that `shoal share` prints where it is, or an address with --peer"
+        error.message += _NOBODY_TO_ASK
         raise
     return True
 

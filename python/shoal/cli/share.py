@@ -147,12 +147,15 @@ class _Words:
         name = printable(self._root.name or str(self._root.cid))
         about = f" ({self._root.about})" if self._root.about else ""
         self._output.lines(
-            [f"sharing {name}{about} as {self._root.cid}", "", *self._code(ticket), "On the other machine:"]
+            [
+                f"sharing {name}{about} as {self._root.cid}",
+                "",
+                *self._code(ticket),
+                "On the other machine, while this runs (Ctrl-C ends it):",
+            ]
         )
         self._output.lines(["", f"  shoal get {ticket}", ""])
         sys.stdout.flush()
-        sys.stderr.write("Ctrl-C ends it.\n")
-        sys.stderr.flush()
 
     def _code(self, ticket: str) -> list[str]:
         """The ticket as a QR code, where there is a terminal wide enough to show it."""
