@@ -644,6 +644,7 @@ class Store:
         self,
         pieces: Iterator[ReadableBuffer] | Any,
         name: str,
+        length: int | None,
         options: _AddOptions,
         watch: _Watch,
         on_entry: Callable[..., None] | None,

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from shoal._core import canonical_peer_id
-from shoal.errors import Incomplete, InvalidInput, NotFound, Unreachable
+from shoal.errors import ConnectionLost, Incomplete, InvalidInput, NotFound, Unreachable
 from shoal.exchange.driver import Exchange
 from shoal.exchange.fetch import Fetch
 from shoal.exchange.limits import PATIENCE_SECONDS
@@ -106,7 +106,12 @@ class Network:
         peer = self.swarm.peer(canonical_peer_id(peer_id))
         if peer is None:
             raise Unreachable(f"peer {peer_id} is not connected; connect to one of its addresses first")
-        took = await peer.ping()
+        try:
+            took = await peer.ping()
+        except ConnectionLost as error:
+            raise Unreachable(f"peer {peer_id} is not connected any more; connect to it again") from error
+        if took is None and peer.end_reason is not None:
+            raise Unreachable(f"the connection to peer {peer_id} ended before the answer came: {peer.end_reason}")
         if took is None:
             raise Unreachable(f"peer {peer_id} is connected, and did not answer a ping in 10 s")
         return took

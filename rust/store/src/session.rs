@@ -186,10 +186,10 @@ impl Session {
         self.inner.blob_bytes(cid).or_else(|| self.inner.pending_blob(&digest))
     }
 
-    /// Begins a blob.
-    pub(crate) fn new_blob(&self) -> Result<NewBlob> {
+    /// Begins a blob, of so many bytes where that is known.
+    pub(crate) fn new_blob(&self, bytes: Option<u64>) -> Result<NewBlob> {
         self.check()?;
-        NewBlob::create(&self.inner)
+        NewBlob::create(&self.inner, bytes)
     }
 
     /// Relies on a blob, and commits it with the next commit unless it was committed before. Called while `Blobs::deciding` is held.
