@@ -40,8 +40,9 @@ MAY_IMPORT = {
     "operation": {"errors", "_core", "results", "store"},
     "stream": {"errors", "_core", "results", "content", "file", "store"},
     "identity": {"errors", "_core"},
-    "peer": {"errors", "_core", "transport"},
-    "swarm": {"errors", "_core", "peer", "transport"},
+    "peer": {"errors", "_core", "rate", "transport"},
+    "rate": set(),
+    "swarm": {"errors", "_core", "peer", "rate", "transport"},
     # Pure but for its driver, and what that is made of.
     "exchange": {"errors", "_core", "peer"},
     "transfer": {"errors", "results", "operation", "store"},
@@ -78,7 +79,22 @@ MAY_IMPORT = {
     },
     "filesystem": {"errors", "_core", "results", "file", "store"},
     "http": {"errors", "results", "file", "store", "node", ""},
-    "cli": {"errors", "config", "results", "file", "store", "node", "http", ""},
+    # A node that runs, and commands that reach it.
+    "control": {"errors", "_core", "results", "node", "swarm", "transfer", "transport", "discovery"},
+    "cli": {
+        "errors",
+        "config",
+        "results",
+        "file",
+        "store",
+        "identity",
+        "node",
+        "control",
+        "transport",
+        "discovery",
+        "http",
+        "",
+    },
     # The front door opens onto every room but the command line.
     "": {"errors", "_core", "results", "file", "version", "store", "node"},
 }
@@ -120,6 +136,7 @@ LOADED_LATER = {
     "stream",
     "http",
     "cli",
+    "control",
     "config",
     "exchange",
     "filesystem",

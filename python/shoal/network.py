@@ -52,13 +52,16 @@ class Network:
         serve: Literal["all", "shared"] = "shared",
         transports: Mapping[str, Transport] | None = None,
         security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+        bytes_per_second: int | None = None,
     ) -> None:
         self._store = store
         self._agent = agent
         self._limiter = anyio.CapacityLimiter(THREADS)
         self.serving = ServingStore(store._core, self._limiter, serves_all=serve == "all")
         places = transports if transports is not None else dict.fromkeys(("ip4", "ip6", "ip6zone"), TcpTransport())
-        self.swarm = Swarm(identity, os.urandom(32), places, agent=agent, security=security)
+        self.swarm = Swarm(
+            identity, os.urandom(32), places, agent=agent, security=security, bytes_per_second=bytes_per_second
+        )
         self.exchange = Exchange(self.serving)
         for protocol in READABLE:
             self.swarm.handle(protocol, self.exchange.peer_stream)
