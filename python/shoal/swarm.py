@@ -6,6 +6,7 @@ Every bound here has its reason beside it; `docs/network.md` has them in one tab
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import anyio
 
 from shoal._core import WireConfig, canonical_peer_id
-from shoal.errors import ConnectionLost, InvalidAddress, InvalidInput, StreamClosed, Unreachable
+from shoal.errors import InvalidAddress, InvalidInput, StreamClosed, Unreachable
 from shoal.peer import Peer
 from shoal.rate import RateLimit
+from shoal.transport.dial import ATTEMPT_SECONDS, race
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from shoal._core import Identity
     from shoal.peer import StreamUser
     from shoal.transport.base import Listener, Stream, Transport
+
+_log = logging.getLogger("shoal")
 
 PEERS_MAX: Final = 4096
 """Connections at one time. Each takes some 50 KiB and a file handle. Kubo trims from 96 on, for it dials a whole network."""
@@ -217,30 +221,25 @@ class Swarm:
             tasks.start_soon(self._hold, peer, name="shoal peer")
 
     async def _dial(self, peer_id: str | None, addresses: Iterable[str]) -> Peer:
-        reasons: dict[str, str] = {}
-        mistake: InvalidInput | None = None
-        with anyio.move_on_after(DIAL_SECONDS):
-            for address in addresses:
-                try:
-                    place, named = split_address(address)
-                except InvalidInput as error:
-                    mistake, reasons[address] = error, str(error)
-                    continue
-                if peer_id is not None and named is not None and named != peer_id:
-                    reasons[address] = f"it is the address of another peer, {named}"
-                    continue
-                try:
-                    stream = await self._transport(place).dial(place, timeout=DIAL_SECONDS)
-                    return await self._upgrade(stream, peer_id or named)
-                except InvalidInput as error:
-                    mistake, reasons[place] = error, str(error)
-                except (Unreachable, ConnectionLost) as error:
-                    reasons[place] = str(error)
-        if mistake is not None and len(reasons) == 1:
-            raise mistake
-        who = f"peer {peer_id}" if peer_id else "a peer"
-        tried = "; ".join(reasons.values()) or "no address of it is known: give one, or a ticket"
-        raise Unreachable(f"{who} cannot be reached: {tried}", reasons=reasons)
+        """The first of several addresses that answers as the peer. Agreeing on keys is part of the race: who answers may be another."""
+        given = list(addresses)
+
+        async def attempt(address: str) -> Peer:
+            place, named = split_address(address)
+            if peer_id is not None and named is not None and named != peer_id:
+                raise Unreachable(f"{place} is the address of another peer, {named}")
+            stream = await self._transport(place).dial(place, timeout=ATTEMPT_SECONDS)
+            return await self._upgrade(stream, peer_id or named)
+
+        async def discard(peer: Peer) -> None:
+            peer.close()
+
+        if len(given) == 1:
+            # Its own error says more than that of a race does.
+            with anyio.move_on_after(DIAL_SECONDS):
+                return await attempt(given[0])
+            raise Unreachable(f"{given[0]} did not agree with this node within {DIAL_SECONDS:.0f} s")
+        return await race(given, attempt, discard, timeout=DIAL_SECONDS)
 
     async def _upgrade(self, stream: Stream, expected: str | None) -> Peer:
         peer = self._peer(stream, is_dialed=True, expected=expected)
@@ -254,7 +253,7 @@ class Swarm:
         finally:
             self._waiting.pop(peer, None)
         if not peer.is_open:
-            raise ConnectionLost(f"{peer.address} answered, and then: {peer.end_reason}")
+            raise Unreachable(f"{peer.address} answered, and then: {peer.end_reason}")
         return peer
 
     def _peer(self, stream: Stream, *, is_dialed: bool, expected: str | None = None) -> Peer:
@@ -272,6 +271,9 @@ class Swarm:
         """Runs a connection to its end."""
         try:
             await peer.run()
+        except Exception:  # noqa: BLE001
+            # A mistake of ours ends the connection that met it, and no other.
+            _log.exception("a connection to %s ended by a fault of Shoal; please report it", peer.address)
         finally:
             self._settle(peer)
             self._forget(peer)
