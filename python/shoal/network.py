@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from shoal._core import canonical_peer_id
-from shoal.errors import Incomplete, InvalidInput, NotFound, Unreachable
+from shoal.errors import ConnectionLost, Incomplete, InvalidInput, NotFound, Unreachable
 from shoal.exchange.driver import Exchange
 from shoal.exchange.fetch import Fetch
 from shoal.exchange.limits import PATIENCE_SECONDS
@@ -52,13 +52,16 @@ class Network:
         serve: Literal["all", "shared"] = "shared",
         transports: Mapping[str, Transport] | None = None,
         security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+        bytes_per_second: int | None = None,
     ) -> None:
         self._store = store
         self._agent = agent
         self._limiter = anyio.CapacityLimiter(THREADS)
         self.serving = ServingStore(store._core, self._limiter, serves_all=serve == "all")
         places = transports if transports is not None else dict.fromkeys(("ip4", "ip6", "ip6zone"), TcpTransport())
-        self.swarm = Swarm(identity, os.urandom(32), places, agent=agent, security=security)
+        self.swarm = Swarm(
+            identity, os.urandom(32), places, agent=agent, security=security, bytes_per_second=bytes_per_second
+        )
         self.exchange = Exchange(self.serving)
         for protocol in READABLE:
             self.swarm.handle(protocol, self.exchange.peer_stream)
@@ -103,7 +106,12 @@ class Network:
         peer = self.swarm.peer(canonical_peer_id(peer_id))
         if peer is None:
             raise Unreachable(f"peer {peer_id} is not connected; connect to one of its addresses first")
-        took = await peer.ping()
+        try:
+            took = await peer.ping()
+        except ConnectionLost as error:
+            raise Unreachable(f"peer {peer_id} is not connected any more; connect to it again") from error
+        if took is None and peer.end_reason is not None:
+            raise Unreachable(f"the connection to peer {peer_id} ended before the answer came: {peer.end_reason}")
         if took is None:
             raise Unreachable(f"peer {peer_id} is connected, and did not answer a ping in 10 s")
         return took
@@ -126,7 +134,7 @@ class Network:
         likely: Sequence[str] = (),
         bytes_total: int | None = None,
         patience: float = PATIENCE_SECONDS,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - it ends the session, which then says why
         pin: bool = False,
     ) -> Fetched:
         """Brings everything under `content` into the store, and pins it if asked."""
@@ -174,18 +182,17 @@ class Network:
             try:
                 cid, rest = await self._run(lambda: self._store.resolve(content))
             except (Incomplete, NotFound) as error:
-                if error.cid is None or error.cid == before or await self._run(lambda: self._has(error)):
+                missing = error.cid
+                # The same one twice is here, or cannot be had: the error says what is wrong with it.
+                if missing is None or missing == before:
                     raise
-                before = error.cid
-                await begin(error.cid).run()
+                before = missing
+                await begin(missing).run()
             else:
                 if rest:
                     raise InvalidInput(f"{content} leads into an object, not to one; leave out {rest!r}")
                 return cid
         raise InvalidInput(f"{content} is a path of more than {STEPS_MAX} steps")
-
-    def _has(self, error: Incomplete | NotFound) -> bool:
-        return error.cid is not None and self._store.has(error.cid)
 
     def _progress(self, fetches: list[Fetch], bytes_total: int | None) -> TransferProgress:
         size, blocks, peers, waiting = 0, 0, dict[str, int](), None
