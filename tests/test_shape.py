@@ -58,6 +58,7 @@ MAY_IMPORT = {
         "exchange",
         "transfer",
         "transport",
+        "discovery",
     },
     "transport": {"errors"},
     "discovery": {"errors", "_core", "transport"},

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from shoal._core import CID, Block, Identity, Lease
     from shoal.content import AddKeywords, AnyCID, BytesLike, Content, PathLike, Source
+    from shoal.discovery.base import Discovery
     from shoal.discovery.ticket import Ticket
     from shoal.results import (
         Added,
@@ -63,7 +64,8 @@ class Node:
     """A store for asyncio and trio: `async with shoal.Node(path) as node`.
 
     Takes what `Store` takes, or a `Store`. Work is done in at most `threads` threads at a time; the event loop is never blocked.
-    With `bytes_per_second`, connections together receive no more than that, and send no more.
+    With `bytes_per_second`, connections together receive no more than that, and send no more. Of `discoveries`, ways of finding peers,
+    there are none unless given; whom they find is connected to.
     Long verbs return an `Operation`: await it for the result, iterate it for progress. Leaving the node stops what still runs.
 
         >>> import anyio
@@ -91,6 +93,7 @@ class Node:
         transports: Mapping[str, Transport] | None = None,
         security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
         bytes_per_second: int | None = None,
+        discoveries: Sequence[Discovery] = (),
     ) -> None:
         self._given = store
         self._settings: dict[str, Any] = {
@@ -111,6 +114,7 @@ class Node:
             "transports": transports,
             "security": security,
             "bytes_per_second": bytes_per_second,
+            "discoveries": discoveries,
         }
         self._identity = identity
         self._network: Network | None = None

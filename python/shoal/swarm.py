@@ -82,6 +82,10 @@ class Swarm:
         self._send_limit = RateLimit(bytes_per_second) if bytes_per_second else None
         self._protocols: dict[str, Callable[[Peer, int], StreamUser | None]] = {}
         self._listeners: list[Listener] = []
+        self.bound: list[str] = []
+        """Where it listens, as it was asked to: a wildcard is one."""
+        self.listened = anyio.Event()
+        """Set when it begins to listen somewhere else, and then replaced."""
         self._peers: dict[str, list[Peer]] = {}
         self._waiting: dict[Peer, anyio.Event] = {}
         self._dialing: dict[str, anyio.Event] = {}
@@ -142,6 +146,9 @@ class Swarm:
         listener = await self._transport(address).listen(address)
         self._listeners.append(listener)
         self._config = None
+        self.bound += _bound(address, listener.addresses)
+        self.listened.set()
+        self.listened = anyio.Event()
         tasks.start_soon(self._accept, listener, name=f"shoal accept {address}")
         for peer in self.peers:
             peer.push_addresses([address for address in self.addresses if _is_told(address)][:ADDRESSES_MAX])
@@ -342,6 +349,16 @@ def split_address(address: str) -> tuple[str, str | None]:
     """An address without the peer at its end, and that peer."""
     place, _, peer = address.partition("/p2p/")
     return place, canonical_peer_id(peer) if peer else None
+
+
+def _bound(asked: str, concrete: Sequence[str]) -> list[str]:
+    """What was asked for, with the port that it got: discoveries tell a wildcard's addresses as they are at each time."""
+    port = concrete[0].split("/")[4] if concrete and _is_told(concrete[0]) else ""
+    words = asked.split("/")
+    if port and len(words) >= 5 and words[2] in {"0.0.0.0", "::"}:  # noqa: S104 - it is compared with, not bound
+        words[4] = port
+        return ["/".join(words[:5])]
+    return list(concrete)
 
 
 def _is_told(address: str) -> bool:

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 import shoal
+from shoal.discovery.base import Announcement, Discovery, Found
 from shoal.errors import (
     Cancelled,
     FetchFailed,
@@ -330,6 +331,31 @@ async def test_a_ticket_is_all_that_the_other_side_needs(tree: Path, tmp_path: P
         assert (await b.fetch(ticket)).bytes == 0
         with pytest.raises(InvalidTicket):
             await b.fetch(str(ticket)[:-2])
+
+
+async def test_whom_a_discovery_finds_is_connected_to_and_told_where_this_node_listens(world: World) -> None:
+    _, cid, address = await world.sharing("a", painted(1000))
+    place, _, peer = address.partition("/p2p/")
+    announced: list[Announcement | None] = []
+
+    class Finds(Discovery):
+        name = "test"
+
+        async def run(self, announce: Announcement | None, found: Callable[[Found], None]) -> None:
+            announced.append(announce)
+            # Ourselves, as a network echoes it, and somebody who is at one of two places.
+            found(Found((await b.id()).id, (place,), self.name))
+            found(Found(peer, ("/ip4/127.0.0.1/tcp/1", place), self.name))
+            await anyio.sleep_forever()
+
+    b = await world.node("b", discoveries=[Finds()])
+    shoal_id = (await b.id()).id
+    await until(lambda: b._network is not None and b._network.swarm.peer(peer))
+    await b.fetch(cid)
+    assert announced == [None]
+    listening = await world.listen(b)
+    await until(lambda: len(announced) == 2)
+    assert announced[1] == Announcement(shoal_id, (listening.partition("/p2p/")[0],))
 
 
 async def test_what_is_being_fetched_is_not_collected(world: World) -> None:
