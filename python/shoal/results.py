@@ -16,10 +16,13 @@ __all__ = [
     "Damage",
     "Entry",
     "Exported",
+    "Fetched",
     "Forgotten",
     "HurtPath",
     "Imported",
     "Migrated",
+    "NodeId",
+    "PeerInfo",
     "Pin",
     "Presence",
     "Progress",
@@ -91,6 +94,55 @@ class Progress:
     files_total: int | None
     current: str | None
     """The path or CID at hand."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a fetch has brought. All of it is in the store, and durable."""
+
+    cid: CID
+    bytes: int
+    """Bytes of blocks that came; what was here already is not among them."""
+    blocks: int
+    seconds: float
+    first_seconds: float | None
+    """Until the first block came; None where none had to."""
+    peers: dict[str, int]
+    """Bytes that each peer gave, by its id."""
+    duplicate_bytes: int
+    """Bytes that came twice."""
+
+
+@dataclass(frozen=True)
+class NodeId:
+    """What a node is to others."""
+
+    id: str
+    """Its peer id."""
+    addrs: list[str]
+    """Where it listens, each with its id."""
+    protocols: list[str]
+    """What peers may begin streams for."""
+    agent: str
+
+
+@dataclass(frozen=True)
+class PeerInfo:
+    """A peer that is connected."""
+
+    id: str
+    address: str
+    """Where this side reaches it, or sees it come from."""
+    direction: Literal["out", "in"]
+    """Who dialed: "out" for this node."""
+    security: str
+    agent: str | None
+    """Its program, as it says."""
+    protocols: list[str]
+    round_trip: float | None
+    """Seconds; None before it was measured."""
+    received_bytes: int
+    sent_bytes: int
 
 
 @dataclass(frozen=True)

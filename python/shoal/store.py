@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 from shoal import _core
 from shoal._core import CID, Block, Lease, Path, Profile
 from shoal.blob import BlobApi
-from shoal.content import open_source
+from shoal.content import length_of, open_source
 from shoal.dag import DagApi
 from shoal.errors import InvalidInput, SourceError
 from shoal.file import File
@@ -213,7 +213,8 @@ class Store:
                 name = _name_of(source)
             rename = None
             hear = None if on_entry is None else _hearer(on_entry, profile_name, None, stored=not only_hash)
-            roots, new_blocks, new_bytes = self._core.add_stream(pieces, name or "", on_entry=hear, **keywords)
+            length = length_of(source)
+            roots, new_blocks, new_bytes = self._core.add_stream(pieces, name or "", length, on_entry=hear, **keywords)
         return _added(roots[0], profile_name, new_blocks, new_bytes, rename, stored=not only_hash)
 
     def add_many(self, sources: Iterable[PathLike], **keywords: Unpack[AddKeywords]) -> list[Added]:

@@ -40,6 +40,8 @@ pub enum Class {
     Pinned,
     NotPinned,
     Cancelled,
+    ConnectionLost,
+    ProtocolError,
     ShoalError,
 }
 
@@ -68,6 +70,8 @@ impl Class {
             Self::Pinned => "Pinned",
             Self::NotPinned => "NotPinned",
             Self::Cancelled => "Cancelled",
+            Self::ConnectionLost => "ConnectionLost",
+            Self::ProtocolError => "ProtocolError",
             Self::ShoalError => "ShoalError",
         }
     }

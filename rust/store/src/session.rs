@@ -192,10 +192,10 @@ impl Session {
         self.inner.blob_bytes(cid).or_else(|| self.inner.pending_blob(&digest))
     }
 
-    /// Begins a blob.
-    pub(crate) fn new_blob(&self) -> Result<NewBlob> {
+    /// Begins a blob, of so many bytes where that is known.
+    pub(crate) fn new_blob(&self, bytes: Option<u64>) -> Result<NewBlob> {
         self.check()?;
-        NewBlob::create(&self.inner)
+        NewBlob::create(&self.inner, bytes)
     }
 
     /// Begins a blob that shares its bytes with a file, where the filesystem can do that.

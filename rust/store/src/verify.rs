@@ -6,6 +6,7 @@
 
 mod blob;
 mod checkpoint;
+mod links;
 mod pace;
 mod pack;
 mod paths;
@@ -22,6 +23,7 @@ use crate::pack::Key;
 use crate::reference::Change;
 use crate::store::Store;
 use checkpoint::Checkpoint;
+use links::Links;
 use pace::Pace;
 use shoal_core::Cid;
 use std::collections::HashSet;
@@ -182,12 +184,15 @@ fn verify_fully(store: &Store, options: &VerifyOptions, operation: &Operation) -
     store.refresh()?;
     let checkpoint = options.checkpoint.as_deref().map(Checkpoint::open).transpose()?;
     let run = Run { store, operation, pace: Pace::new(options.bytes_per_second), checkpoint };
-    let damaged = pack::verify_packs(&run, &mut report)?;
+    let links = Links::default();
+    let damaged = pack::verify_packs(&run, &links, &mut report)?;
     let mut lost = pack::without_other_copy(store, &damaged)?;
     let blobs = blob::verify_blobs(&run, &mut report)?;
     lost.extend(blobs.iter().filter_map(crate::pack::key));
     reference::verify_references(&run, &mut report, &mut lost)?;
-    roots::verify_roots(store, &lost, &mut report, operation)?;
+    // Where something is damaged, or was not looked at, they say nothing.
+    let links = Some(links).filter(|_| report.damaged_count == 0 && report.resumed == 0 && lost.is_empty());
+    roots::verify_roots(store, &lost, links, &mut report, operation)?;
     report.indexes_rebuilt.extend(store.recovery().unwrap_or_default().indexes_rebuilt);
     report.indexes_rebuilt.sort_unstable();
     report.indexes_rebuilt.dedup();

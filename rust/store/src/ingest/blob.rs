@@ -32,9 +32,9 @@ enum Target {
 }
 
 impl Target {
-    fn new(sink: &Sink) -> Result<Self> {
+    fn new(sink: &Sink, bytes: Option<u64>) -> Result<Self> {
         Ok(match sink {
-            Sink::Store { session, .. } => Self::Store(session.new_blob()?),
+            Sink::Store { session, .. } => Self::Store(session.new_blob(bytes)?),
             Sink::HashOnly => Self::Nowhere(NewTree::new(None)),
         })
     }
@@ -45,7 +45,7 @@ impl Target {
             Sink::Store { session, .. } => session.clone_blob(source, bytes)?,
             Sink::HashOnly => None,
         };
-        cloned.map_or_else(|| Self::new(sink), |blob| Ok(Self::Store(blob)))
+        cloned.map_or_else(|| Self::new(sink, Some(bytes)), |blob| Ok(Self::Store(blob)))
     }
 
     /// Where to read from instead of the file that is added.
@@ -171,7 +171,7 @@ pub(super) fn stream(
         operation.add_files(1);
         return Ok(entry(sequence, name, child));
     }
-    let target = Target::new(sink)?;
+    let target = Target::new(sink, None)?;
     let mut input = head.chain(input);
     let mut buffer = Vec::new();
     let mut total = 0;

@@ -69,6 +69,8 @@ pub struct AddOptions {
     pub mtime: Option<(i64, u32)>,
     /// Worker threads; 0 for one a core (or `SHOAL_THREADS`).
     pub threads: usize,
+    /// How many bytes a stream will give, where that is known: under a quota, room is made for so many.
+    pub stream_bytes: Option<u64>,
 }
 
 impl Default for AddOptions {
@@ -89,6 +91,7 @@ impl Default for AddOptions {
             mode: None,
             mtime: None,
             threads: 0,
+            stream_bytes: None,
         }
     }
 }
@@ -229,7 +232,7 @@ pub fn add(
 ) -> Result<AddReport> {
     place::check(options)?;
     if options.nocopy && !options.only_hash {
-        quota::make_some_room(store, operation)?;
+        quota::make_room_for_stream(store, None, operation)?;
     } else if !options.only_hash {
         quota::make_room_for(store, sources, operation)?;
     }
@@ -251,7 +254,7 @@ pub fn add_stream(
     }
     let metadata = Metadata { mode: options.mode, mtime: options.mtime };
     if !options.only_hash {
-        quota::make_some_room(store, operation)?;
+        quota::make_room_for_stream(store, options.stream_bytes, operation)?;
     }
     run(store, options, operation, on_entry, options.wrap, |queue, sink, sender| {
         if options.profile.layout == Layout::Blob {
