@@ -12,6 +12,7 @@ from shoal.errors import ConnectionLost
 from shoal.exchange.message import Message
 
 if TYPE_CHECKING:
+    from shoal._core import CID
     from shoal.peer import Peer
 
 PROTOCOLS: Final = ("/ipfs/bitswap/1.2.0", "/ipfs/bitswap/1.1.0")
@@ -69,6 +70,8 @@ class Link:
         self._outbox: deque[Outgoing] = deque()
         self._priority = PRIORITY_FIRST
         self._interruptions = 0
+        self.called_back: dict[CID, object] = {}
+        """Blocks that fetches which are over had asked for: they may still come."""
 
     def send_wants(self, message: Message) -> None:
         """Wants and cancels: ahead of blocks that wait, for an answer takes longer than a block."""
