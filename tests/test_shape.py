@@ -34,13 +34,15 @@ MAY_IMPORT = {
     "target": {"errors", "_core", "file"},
     "dag": {"errors", "_core", "results", "content", "target"},
     "pin": {"errors", "_core", "results", "content"},
+    "reference": {"errors", "_core", "results", "content"},
     "blob": {"errors", "_core", "results", "content", "target"},
-    "store": {"errors", "_core", "results", "content", "target", "file", "dag", "pin", "blob"},
+    "store": {"errors", "_core", "results", "content", "target", "file", "dag", "pin", "blob", "reference"},
     "operation": {"errors", "_core", "results", "store"},
     "stream": {"errors", "_core", "results", "content", "file", "store"},
     "identity": {"errors", "_core"},
-    "peer": {"errors", "_core", "transport"},
-    "swarm": {"errors", "_core", "peer", "transport"},
+    "peer": {"errors", "_core", "rate", "transport"},
+    "rate": set(),
+    "swarm": {"errors", "_core", "peer", "rate", "transport"},
     # Pure but for its driver, and what that is made of.
     "exchange": {"errors", "_core", "peer"},
     "transfer": {"errors", "results", "operation", "store"},
@@ -77,26 +79,73 @@ MAY_IMPORT = {
     },
     "filesystem": {"errors", "_core", "results", "file", "store"},
     "http": {"errors", "results", "file", "store", "node", ""},
-    "cli": {"errors", "config", "results", "file", "store", "node", "http", ""},
+    # A node that runs, and commands that reach it.
+    "control": {"errors", "_core", "results", "node", "swarm", "transfer", "transport", "discovery"},
+    "cli": {
+        "errors",
+        "config",
+        "results",
+        "file",
+        "store",
+        "identity",
+        "node",
+        "control",
+        "transport",
+        "discovery",
+        "http",
+        "",
+    },
     # The front door opens onto every room but the command line.
     "": {"errors", "_core", "results", "file", "version", "store", "node"},
 }
 # These two measure the core's own machines; every other command goes through the store or the node.
 MAY_ALSO_IMPORT = {"cli/bench.py": {"_core"}, "cli/demo.py": {"_core"}}
 # Modules that may not be imported while `import shoal` runs: they cost more than all of Shoal.
-LATE = {"click", "rich", "anyio", "trio", "asyncio", "msgspec", "platformdirs", "fsspec", "uvicorn", "hypercorn"}
+LATE = {
+    "click",
+    "rich",
+    "anyio",
+    "trio",
+    "asyncio",
+    "msgspec",
+    "platformdirs",
+    "fsspec",
+    "uvicorn",
+    "hypercorn",
+    "dns",
+    "segno",
+}
 # Rooms that `import shoal` loads.
-LOADED_AT_IMPORT = {"", "errors", "results", "content", "target", "file", "version", "dag", "pin", "blob", "store"}
+LOADED_AT_IMPORT = {
+    "",
+    "errors",
+    "results",
+    "content",
+    "target",
+    "file",
+    "version",
+    "dag",
+    "pin",
+    "blob",
+    "reference",
+    "store",
+}
 LOADED_LATER = {
     "node",
     "operation",
     "stream",
     "http",
     "cli",
+    "control",
     "config",
     "exchange",
     "filesystem",
     "transport",
+    "identity",
+    "peer",
+    "swarm",
+    "transfer",
+    "network",
     "discovery",
 }
 

@@ -37,6 +37,7 @@ class AddKeywords(TypedDict, total=False):
 
     profile: Profile | str
     only_hash: bool
+    nocopy: bool
     pin: bool
     pin_name: str | None
     wrap: bool

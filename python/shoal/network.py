@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from shoal._core import canonical_peer_id
-from shoal.errors import Incomplete, InvalidInput, NotFound, Unreachable
+from shoal.errors import ConnectionLost, Incomplete, InvalidInput, NotFound, Unreachable
 from shoal.exchange.driver import Exchange
 from shoal.exchange.fetch import Fetch
 from shoal.exchange.limits import PATIENCE_SECONDS
@@ -52,13 +52,16 @@ class Network:
         serve: Literal["all", "shared"] = "shared",
         transports: Mapping[str, Transport] | None = None,
         security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+        bytes_per_second: int | None = None,
     ) -> None:
         self._store = store
         self._agent = agent
         self._limiter = anyio.CapacityLimiter(THREADS)
         self.serving = ServingStore(store._core, self._limiter, serves_all=serve == "all")
         places = transports if transports is not None else dict.fromkeys(("ip4", "ip6", "ip6zone"), TcpTransport())
-        self.swarm = Swarm(identity, os.urandom(32), places, agent=agent, security=security)
+        self.swarm = Swarm(
+            identity, os.urandom(32), places, agent=agent, security=security, bytes_per_second=bytes_per_second
+        )
         self.exchange = Exchange(self.serving)
         for protocol in READABLE:
             self.swarm.handle(protocol, self.exchange.peer_stream)
@@ -103,7 +106,12 @@ class Network:
         peer = self.swarm.peer(canonical_peer_id(peer_id))
         if peer is None:
             raise Unreachable(f"peer {peer_id} is not connected; connect to one of its addresses first")
-        took = await peer.ping()
+        try:
+            took = await peer.ping()
+        except ConnectionLost as error:
+            raise Unreachable(f"peer {peer_id} is not connected any more; connect to it again") from error
+        if took is None and peer.end_reason is not None:
+            raise Unreachable(f"the connection to peer {peer_id} ended before the answer came: {peer.end_reason}")
         if took is None:
             raise Unreachable(f"peer {peer_id} is connected, and did not answer a ping in 10 s")
         return took

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -19,7 +20,7 @@ from shoal.stream import AsyncFile, Pulled
 from shoal.transfer import Transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -34,14 +35,18 @@ if TYPE_CHECKING:
         Entry,
         Exported,
         Fetched,
+        Forgotten,
         Imported,
         NodeId,
         PeerInfo,
         Pin,
         Presence,
+        Reference,
+        ReferenceReport,
         StoreStat,
         VerifyReport,
     )
+    from shoal.swarm import SwarmEvent
     from shoal.transport.base import Transport
 
 __all__ = ["AsyncFile", "Node", "Operation"]
@@ -56,6 +61,7 @@ class Node:
     """A store for asyncio and trio: `async with shoal.Node(path) as node`.
 
     Takes what `Store` takes, or a `Store`. Work is done in at most `threads` threads at a time; the event loop is never blocked.
+    With `bytes_per_second`, connections together receive no more than that, and send no more.
     Long verbs return an `Operation`: await it for the result, iterate it for progress. Leaving the node stops what still runs.
 
         >>> import anyio
@@ -82,6 +88,7 @@ class Node:
         identity: Identity | None = None,
         transports: Mapping[str, Transport] | None = None,
         security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+        bytes_per_second: int | None = None,
     ) -> None:
         self._given = store
         self._settings: dict[str, Any] = {
@@ -97,7 +104,12 @@ class Node:
         self._limiter: anyio.CapacityLimiter | None = None
         self._running: set[Operation[Any]] = set()
         self._listen = tuple(listen)
-        self._to_others: dict[str, Any] = {"serve": serve, "transports": transports, "security": security}
+        self._to_others: dict[str, Any] = {
+            "serve": serve,
+            "transports": transports,
+            "security": security,
+            "bytes_per_second": bytes_per_second,
+        }
         self._identity = identity
         self._network: Network | None = None
         self._starting = anyio.Lock()
@@ -106,6 +118,7 @@ class Node:
         self.block = BlockVerbs(self)
         self.dag = DagVerbs(self)
         self.pin = PinVerbs(self)
+        self.references = ReferenceVerbs(self)
         self.repo = RepoVerbs(self)
 
     async def __aenter__(self) -> Self:
@@ -305,6 +318,27 @@ class Node:
         root, _ = await self._run(lambda: store.resolve(content))
         await network.share(root)
         return root
+
+    @property
+    def served(self) -> list[CID]:
+        """The roots that `serve` lets peers fetch."""
+        return [] if self._network is None else list(self._network.serving.shared)
+
+    @contextlib.contextmanager
+    def listening_to_events(self, hear: Callable[[SwarmEvent], None]) -> Iterator[None]:
+        """Calls `hear` in the event loop for every peer that comes, says what it is, or goes, until the block ends.
+
+        It must not wait. Of a node that has no network yet, nothing is heard: `await node.id()` starts it.
+        """
+        if self._network is None:
+            yield
+            return
+        heard = self._network.swarm.on_event
+        heard.append(hear)
+        try:
+            yield
+        finally:
+            heard.remove(hear)
 
     async def unserve(self, content: Content) -> bool:
         """Takes that back; whether it was served."""
@@ -555,6 +589,23 @@ class PinVerbs(_Verbs):
         """The pins; see `Store.pins.ls`."""
         store = self._store()
         return await self._node._run(lambda: store.pins.ls(cid=cid, kind=kind, name=name))
+
+
+class ReferenceVerbs(_Verbs):
+    """`node.references`: files added without a copy."""
+
+    async def ls(self) -> list[Reference]:
+        """Every file that blocks are read from; see `Store.references.ls`."""
+        store = self._store()
+        return await self._node._run(store.references.ls)
+
+    def check(self, *, full: bool = False) -> Operation[ReferenceReport]:
+        """Looks whether the files are as they were; see `Store.references.check`."""
+        return self._node._operate("check", lambda store: store.references.check(full=full))
+
+    async def forget(self, paths: Iterable[PathLike] = (), *, changed: bool = False) -> Forgotten:
+        """Forgets files, or what changed; see `Store.references.forget`."""
+        return await self._node._operate("forget", lambda store: store.references.forget(paths, changed=changed))
 
 
 class RepoVerbs(_Verbs):

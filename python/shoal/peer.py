@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shoal._core import Identified, WireConfig, WireEvent
+    from shoal.rate import RateLimit
     from shoal.transport.base import Stream
 
 RECEIVE_BYTES: Final = 256 * 1024
@@ -73,7 +74,15 @@ class Peer:
     """A connection, from its first byte to its last. `run` it in a task; `id` is known from `Handler.peer_open` on."""
 
     def __init__(
-        self, stream: Stream, config: WireConfig, handler: Handler, *, is_dialed: bool, expected: str | None = None
+        self,
+        stream: Stream,
+        config: WireConfig,
+        handler: Handler,
+        *,
+        is_dialed: bool,
+        expected: str | None = None,
+        receive_limit: RateLimit | None = None,
+        send_limit: RateLimit | None = None,
     ) -> None:
         self.address = stream.remote
         self.is_dialed = is_dialed
@@ -87,6 +96,8 @@ class Peer:
         """Why it is over; None while it is not."""
         self._stream = stream
         self._handler = handler
+        self._receive_limit = receive_limit
+        self._send_limit = send_limit
         start = _start(stream.remote if stream.remote.startswith(("/ip4/", "/ip6/")) else None)
         self._machine = Connection.dial(config, expected, start) if is_dialed else Connection.listen(config, start)
         self._users: dict[int, StreamUser] = {}
@@ -188,7 +199,8 @@ class Peer:
             await self._stream.aclose()
 
     async def _read(self) -> None:
-        machine, stream = self._machine, self._stream
+        machine, stream, limit = self._machine, self._stream, self._receive_limit
+        read_bytes = RECEIVE_BYTES if limit is None else limit.step(RECEIVE_BYTES)
         while self.end_reason is None:
             deadline = machine.deadline()
             seconds = None if deadline is None else max(deadline - anyio.current_time(), 0)
@@ -196,7 +208,7 @@ class Peer:
             with anyio.move_on_after(seconds):
                 if machine.wants_input():
                     try:
-                        data = await stream.receive(RECEIVE_BYTES)
+                        data = await stream.receive(read_bytes)
                     except NetworkError:
                         data = b""
                 else:
@@ -212,12 +224,16 @@ class Peer:
                 machine.receive_end()
             self._drain()
             self._to_send.set()
+            if limit is not None and data:
+                # A quarter of a second for each connection that shares the limit; the deadlines of the machine are longer.
+                await anyio.sleep(limit.take(len(data), anyio.current_time()))
 
     async def _send(self) -> None:
-        machine, stream = self._machine, self._stream
+        machine, stream, limit = self._machine, self._stream, self._send_limit
+        send_bytes = TRANSMIT_BYTES if limit is None else limit.step(TRANSMIT_BYTES)
         while True:
             self._to_send = anyio.Event()
-            data = machine.transmit(TRANSMIT_BYTES)
+            data = machine.transmit(send_bytes)
             self._drain()
             if not data:
                 if self.end_reason is not None:
@@ -234,6 +250,8 @@ class Peer:
                 self._end(str(error))
                 return
             self.sent_bytes += len(data)
+            if limit is not None:
+                await anyio.sleep(limit.take(len(data), anyio.current_time()))
 
     def _drain(self) -> None:
         while events := self._machine.events():

@@ -15,6 +15,7 @@ import anyio
 from shoal._core import WireConfig, canonical_peer_id
 from shoal.errors import ConnectionLost, InvalidAddress, InvalidInput, StreamClosed, Unreachable
 from shoal.peer import Peer
+from shoal.rate import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,6 +48,9 @@ class SwarmEvent:
     peer: str
     address: str
     reason: str | None = None
+    sent_bytes: int = 0
+    """Over the connection, once it is over."""
+    received_bytes: int = 0
 
 
 class Swarm:
@@ -60,6 +64,7 @@ class Swarm:
         *,
         agent: str,
         security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+        bytes_per_second: int | None = None,
     ) -> None:
         self.identity = identity
         self.id = identity.peer_id
@@ -68,6 +73,9 @@ class Swarm:
         self._transports = transports
         self._agent = agent
         self._security = security
+        # Of all connections together.
+        self._receive_limit = RateLimit(bytes_per_second) if bytes_per_second else None
+        self._send_limit = RateLimit(bytes_per_second) if bytes_per_second else None
         self._protocols: dict[str, Callable[[Peer, int], StreamUser | None]] = {}
         self._listeners: list[Listener] = []
         self._peers: dict[str, list[Peer]] = {}
@@ -204,7 +212,7 @@ class Swarm:
                 self._opening.release()
                 await stream.aclose()
                 continue
-            peer = Peer(stream, self._wire_config(), self, is_dialed=False)
+            peer = self._peer(stream, is_dialed=False)
             self._unproven.add(peer)
             tasks.start_soon(self._hold, peer, name="shoal peer")
 
@@ -235,7 +243,7 @@ class Swarm:
         raise Unreachable(f"{who} cannot be reached: {tried}", reasons=reasons)
 
     async def _upgrade(self, stream: Stream, expected: str | None) -> Peer:
-        peer = Peer(stream, self._wire_config(), self, is_dialed=True, expected=expected)
+        peer = self._peer(stream, is_dialed=True, expected=expected)
         opened = self._waiting[peer] = anyio.Event()
         self._running().start_soon(self._hold, peer, name="shoal peer")
         try:
@@ -248,6 +256,17 @@ class Swarm:
         if not peer.is_open:
             raise ConnectionLost(f"{peer.address} answered, and then: {peer.end_reason}")
         return peer
+
+    def _peer(self, stream: Stream, *, is_dialed: bool, expected: str | None = None) -> Peer:
+        return Peer(
+            stream,
+            self._wire_config(),
+            self,
+            is_dialed=is_dialed,
+            expected=expected,
+            receive_limit=self._receive_limit,
+            send_limit=self._send_limit,
+        )
 
     async def _hold(self, peer: Peer) -> None:
         """Runs a connection to its end."""
@@ -306,7 +325,9 @@ class Swarm:
                 tell(connections[0])
         if not connections:
             del self._peers[peer.id]
-            ended = SwarmEvent("disconnected", peer.id, peer.address, peer.end_reason)
+            ended = SwarmEvent(
+                "disconnected", peer.id, peer.address, peer.end_reason, peer.sent_bytes, peer.received_bytes
+            )
             self.ended.append(ended)
             self._event(ended)
 

@@ -172,6 +172,14 @@ class Exchange:
         self.server.written(link.id, size)
         self._to_serve.set()
 
+    def interrupted(self, link: Link) -> None:
+        """What was asked of a peer, or served to it, is lost: it is begun anew. The peer asks again for what it still wants."""
+        self.server.peer_gone(link.id)
+        for fetch in self._fetches:
+            if fetch.session is not None:
+                fetch.session.peer_gone(link.id, anyio.current_time())
+                self._tell_connected(fetch, link.id)
+
     def lost(self, link: Link, reason: str) -> None:  # noqa: ARG002
         """A peer that does not speak bitswap, or has stopped to: it is neither asked nor served, and stays connected."""
         self._forget(link)

@@ -18,6 +18,8 @@ PROTOCOLS: Final = ("/ipfs/bitswap/1.2.0", "/ipfs/bitswap/1.1.0")
 """What we offer to speak, the best first. 1.0 sends blocks without their CIDs' kind: Shoal reads it, and does not write it."""
 READABLE: Final = (*PROTOCOLS, "/ipfs/bitswap/1.0.0", "/ipfs/bitswap")
 """What a peer may speak to us."""
+INTERRUPTIONS_MAX: Final = 16
+"""Times that a peer may reset our stream before it is left alone. Programs do so when they are short of streams, and recover."""
 PRIORITY_FIRST: Final = 2**31 - 1
 """Of the first want: priorities fall from here, so that earlier wants come first. go-bitswap does the same."""
 
@@ -36,6 +38,9 @@ class Exchanger(Protocol):
 
     def lost(self, link: Link, reason: str) -> None:
         """The peer does not speak bitswap, or does not go on with it."""
+
+    def interrupted(self, link: Link) -> None:
+        """The peer has reset our stream: what was under way on it is lost. There is another one."""
 
     def may_read(self, inbound: Inbound) -> bool:
         """Whether there is room for what comes. If not, `Inbound.readable` is called again when there is."""
@@ -63,7 +68,7 @@ class Link:
         self._is_agreed = False
         self._outbox: deque[Outgoing] = deque()
         self._priority = PRIORITY_FIRST
-        self.is_lost = False
+        self._interruptions = 0
 
     def send_wants(self, message: Message) -> None:
         """Wants and cancels: ahead of blocks that wait, for an answer takes longer than a block."""
@@ -129,10 +134,12 @@ class Link:
 
     def gone(self, reason: str) -> None:
         """Nothing more can be sent on it."""
-        self._stream, self._is_agreed = None, False
+        was_agreed, self._stream, self._is_agreed = self._is_agreed, None, False
         self._outbox.clear()
-        if not self.is_lost:
-            self.is_lost = True
+        self._interruptions += 1
+        if was_agreed and self.peer.is_open and self._interruptions <= INTERRUPTIONS_MAX:
+            self._exchanger.interrupted(self)
+        else:
             self._exchanger.lost(self, reason)
 
 

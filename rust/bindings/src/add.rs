@@ -16,6 +16,7 @@ use std::path::PathBuf;
 pub struct Options {
     profile: AnyProfile,
     only_hash: bool,
+    nocopy: bool,
     wrap: bool,
     pin: bool,
     pin_name: Option<String>,
@@ -35,6 +36,7 @@ impl From<Options> for AddOptions {
         Self {
             profile: options.profile.0,
             only_hash: options.only_hash,
+            nocopy: options.nocopy,
             wrap: options.wrap,
             pin: options.pin,
             pin_name: options.pin_name,

@@ -29,6 +29,15 @@ impl Identity {
     }
 }
 
+/// When a file was last changed, in nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Its bytes, as far as programs let the system say so.
+    pub modified_ns: i64,
+    /// Anything of it: its bytes, names, owner or permissions.
+    pub changed_ns: i64,
+}
+
 /// The answer to [`Disk::lock`].
 pub enum Lock {
     /// It is ours until this is dropped.
@@ -82,6 +91,10 @@ pub trait DiskFile: Send + Sync {
     fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
     /// Device, inode and length.
     fn identity(&self) -> io::Result<Identity>;
+    /// When it was last changed. A disk that keeps no times says so with the first second of 1970.
+    fn times(&self) -> io::Result<Times> {
+        Ok(Times::default())
+    }
     /// Cuts or extends (with zeros).
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// Makes the content and length durable. Called once: after a failure nobody knows what is on disk.
@@ -250,8 +263,21 @@ fn open_regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-fn identity_of(metadata: &std::fs::Metadata) -> Identity {
+pub(crate) fn identity_of(metadata: &std::fs::Metadata) -> Identity {
     Identity { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len() }
+}
+
+/// Nanoseconds since 1970 from seconds and nanoseconds, as far as there are numbers for them (1677 to 2262).
+fn nanoseconds(seconds: i64, rest: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+}
+
+/// What [`DiskFile::times`] says of a file whose metadata are known.
+pub(crate) fn times_of(metadata: &std::fs::Metadata) -> Times {
+    Times {
+        modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+    }
 }
 
 impl Disk for RealDisk {
@@ -355,6 +381,10 @@ impl DiskFile for RealFile {
 
     fn identity(&self) -> io::Result<Identity> {
         Ok(identity_of(&self.0.metadata()?))
+    }
+
+    fn times(&self) -> io::Result<Times> {
+        Ok(times_of(&self.0.metadata()?))
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

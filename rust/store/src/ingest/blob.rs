@@ -75,7 +75,7 @@ impl Target {
     fn finish(&self, sink: &Sink, bytes: u64) -> Result<Child> {
         let digest = self.tree().finish(groups(bytes))?;
         let digest = digest.ok_or_else(|| Error::Format("a blob of a single group was begun".to_owned()))?;
-        if let (Self::Store(blob), Sink::Store { session, new_blocks, new_bytes }) = (self, sink)
+        if let (Self::Store(blob), Sink::Store { session, new_blocks, new_bytes, .. }) = (self, sink)
             && blob.finish(session, digest, bytes)?
         {
             new_blocks.fetch_add(1, Ordering::Relaxed);

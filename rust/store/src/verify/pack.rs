@@ -101,7 +101,7 @@ impl Findings {
     }
 
     fn place(&mut self, pack: u32, offset: u64, reason: Reason) {
-        self.add(Damage { cid: None, pack: Some(pack), offset, reason }, None);
+        self.add(Damage { cid: None, pack: Some(pack), path: None, offset, reason }, None);
     }
 }
 
@@ -217,7 +217,7 @@ fn check_slice(run: &Run<'_>, links: &Links, slice: &Slice<'_>, findings: &Mutex
             Err(VerifyError::Mismatch) | Ok(()) => Reason::Block,
         };
         let copy = key(&job.cid).map(|key| BadCopy { found: job.found, key });
-        let damage = Damage { cid: Some(job.cid.clone()), pack: Some(job.found.pack), offset: job.found.place.offset(), reason };
+        let damage = Damage { cid: Some(job.cid.clone()), pack: Some(job.found.pack), path: None, offset: job.found.place.offset(), reason };
         found.add(damage, copy);
     }
     for (at, (job, (cid, data))) in jobs.iter().zip(&blocks).enumerate() {
@@ -387,7 +387,7 @@ fn check_sections(slice: &Slice<'_>, found: &mut Findings) -> Vec<Job> {
                 next = None;
                 let reason = if offset >= pack.readable { Reason::Cut } else { Reason::Head };
                 if is_live {
-                    let damage = Damage { cid: None, pack: Some(pack.id), offset, reason };
+                    let damage = Damage { cid: None, pack: Some(pack.id), path: None, offset, reason };
                     found.add(damage, Some(BadCopy { found: place, key: entry.key }));
                 }
             }

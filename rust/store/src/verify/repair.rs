@@ -139,6 +139,7 @@ fn bring_blocks(store: &Store, from: &RepairFrom, wanted: &[Cid], done: &mut Rep
                         Ok(block) => taking.take(cid, &block, done)?,
                         // It does not have it, or not sound either.
                         Err(Error::NotFound { .. } | Error::Damaged { .. } | Error::UnsupportedHash { .. } | Error::IsBlob { .. }) => {}
+                        Err(Error::ChangedFile { .. } | Error::DamagedReferences { .. }) => {}
                         Err(error) => return Err(error),
                     }
                 }

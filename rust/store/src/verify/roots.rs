@@ -67,6 +67,7 @@ impl Hurt {
         match error {
             Error::NotFound { .. } if self.missing.len() < DAMAGES_MAX => self.missing.push(lost.cid.clone()),
             Error::NotFound { .. } | Error::Damaged { .. } | Error::UnsupportedHash { .. } | Error::Dag { .. } => {}
+            Error::ChangedFile { .. } | Error::DamagedReferences { .. } => {}
             // Not about the block: nobody knows whether it is lost.
             error => return Err(lost.because(error)),
         }
@@ -113,7 +114,9 @@ pub(super) fn verify_roots(
                     hurt.missing.push(pin.cid.clone());
                     true
                 }
-                Err(Error::Damaged { .. } | Error::UnsupportedHash { .. }) => true,
+                Err(
+                    Error::Damaged { .. } | Error::ChangedFile { .. } | Error::DamagedReferences { .. } | Error::UnsupportedHash { .. },
+                ) => true,
                 Err(error) => return Err(error),
             },
         };
