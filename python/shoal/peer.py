@@ -92,7 +92,8 @@ class Peer:
         self.id = expected or ""
         self.security = ""
         self.identified: Identified | None = None
-        self.opened_at = anyio.current_time()
+        self.used_at = anyio.current_time()
+        """When something last happened on one of its streams: not what keeps the connection itself alive."""
         self.received_bytes = 0
         self.sent_bytes = 0
         self.end_reason: str | None = None
@@ -291,6 +292,7 @@ class Peer:
             self._end(event.reason or "")
 
     def _handle_stream(self, event: WireEvent, stream: int) -> None:
+        self.used_at = anyio.current_time()
         user = self._users.get(stream)
         if user is None:
             return

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("shoal")
 
 PEERS_MAX: Final = 4096
-"""Connections at one time. Each takes some 50 KiB and a file handle. Kubo trims from 96 on, for it dials a whole network."""
+"""Connections at one time; from here on idle ones make way. Each takes some 50 KiB and a file handle. Kubo trims from 96 on, for it
+dials a whole network."""
+IDLE_SECONDS: Final = 60.0
+"""An inbound connection on which nothing was asked or given for so long makes way for another when there are too many."""
 OPENING_MAX: Final = 256
 """Inbound connections that have not proved who they are: what a flood of them may take. More wait in the system's backlog."""
 CONNECTIONS_PER_PEER_MAX: Final = 4
@@ -234,13 +237,22 @@ class Swarm:
             except StreamClosed:
                 self._opening.release()
                 return
-            if sum(map(len, self._peers.values())) >= PEERS_MAX:
+            if sum(map(len, self._peers.values())) >= PEERS_MAX and not self._make_room():
                 self._opening.release()
                 await stream.aclose()
                 continue
             peer = self._peer(stream, is_dialed=False)
             self._unproven.add(peer)
             tasks.start_soon(self._hold, peer, name="shoal peer")
+
+    def _make_room(self) -> bool:
+        """Closes the connection that has been idle for longest, of those that came in; whether there was one."""
+        since = anyio.current_time() - IDLE_SECONDS
+        idle = [peer for each in self._peers.values() for peer in each if not peer.is_dialed and peer.used_at < since]
+        if not idle:
+            return False
+        min(idle, key=lambda peer: peer.used_at).close()
+        return True
 
     async def _dial(self, peer_id: str | None, addresses: Iterable[str]) -> Peer:
         """The first of several addresses that answers as the peer. Agreeing on keys is part of the race: who answers may be another."""

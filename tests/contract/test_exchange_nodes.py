@@ -429,6 +429,27 @@ async def test_two_that_dial_each_other_at_once_stay_connected(world: World) -> 
     await a.fetch(other)
 
 
+async def test_when_there_are_too_many_the_one_that_was_idle_longest_makes_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal.swarm.PEERS_MAX", 3)
+    a, cid, address = await world.sharing("a", painted(1000))
+    assert a._network is not None
+    swarm = a._network.swarm
+    others = [await world.node(f"b{at}") for at in range(5)]
+    for other in others[:3]:
+        await other.connect(address)
+    await until(lambda: len(swarm.peers) == 3)
+    # Nobody is idle: the fourth is refused.
+    with pytest.raises(Unreachable):
+        await others[3].connect(address)
+    monkeypatch.setattr("shoal.swarm.IDLE_SECONDS", 0.0)
+    await others[0].fetch(cid)
+    await others[4].connect(address)
+    ids = {(await others[at].id()).id for at in (0, 2, 4)}
+    await until(lambda: {peer.id for peer in swarm.peers} == ids)
+
+
 async def test_the_identity_is_kept_and_its_owners_alone(world: World, tmp_path: Path, kind: str) -> None:
     if kind != "tcp":
         return
