@@ -28,10 +28,15 @@ pytestmark = [pytest.mark.interop, pytest.mark.anyio]
 
 PROGRAM = Path(__file__).parent / "helia" / "node.mjs"
 ORDER_SECONDS = 180
-SHAPES = [
+SMALL = [
+    Shape("file", bytes=2 * MIB + 5),
+    Shape("tree", files=40, folders=7),
+    Shape("sharded", files=60, links_max=5, fanout=256),
+]
+LARGE = [
     Shape("file", bytes=64 * MIB),
     Shape("tree", files=1000, folders=40),
-    Shape("sharded", files=300, links_max=100, fanout=256),
+    Shape("sharded", files=1000, links_max=100, fanout=256),
 ]
 # Helia shards by the size of a directory's block, so that any threshold below it does.
 HELIA_OPTIONS = {"sharded": {"shardSplitThresholdBytes": 1024}}
@@ -115,25 +120,51 @@ async def connect(node: shoal.Node, helia: Helia, dialler: str) -> None:
     assert (peer.id, peer.security) == (helia.id, helia.security)
 
 
+async def move_both_ways(
+    node: shoal.Node, helia: Helia, folder: Path, paint: Callable[..., bytes], shape: Shape
+) -> None:
+    source = shape.make(paint, folder / f"{shape.name} of Helia" / "source", f"{folder.name} {shape.name} 1")
+    options = HELIA_OPTIONS.get(shape.name, {})
+    root = (await helia.does("add", path=str(source), isFile=not shape.files, options=options))["cid"]
+    with anyio.fail_after(ORDER_SECONDS):
+        fetched = await node.fetch(root)
+    assert fetched.peers == {helia.id: fetched.bytes}
+    await node.get(root, source.with_name("fetched"))
+    assert_same(source, source.with_name("fetched"))
+
+    source = shape.make(paint, folder / f"{shape.name} of Shoal" / "source", f"{folder.name} {shape.name} 2")
+    added = await node.add(source, profile=shape.profile("unixfs-v1-2025"))
+    await helia.does("get", cid=str(added.cid), target=str(source.with_name("fetched")))
+    assert_same(source, source.with_name("fetched"))
+
+
 @pytest.mark.parametrize("dialler", ["shoal", "helia"])
 async def test_files_trees_and_shards_go_both_ways(anyio_backend, helia, folder, paint, dialler):
-    # Each shape once for each loop: the directions take turns with the rest.
     async with nothing_left(anyio_backend), shoal.Node(folder / "store", serve="all") as node:
         await connect(node, helia, dialler)
-        for shape in SHAPES:
-            source = shape.make(paint, folder / f"{shape.name} of Helia" / "source", f"{folder.name} {shape.name} 1")
-            options = HELIA_OPTIONS.get(shape.name, {})
-            root = (await helia.does("add", path=str(source), isFile=not shape.files, options=options))["cid"]
-            with anyio.fail_after(ORDER_SECONDS):
-                fetched = await node.fetch(root)
-            assert fetched.peers == {helia.id: fetched.bytes}
-            await node.get(root, source.with_name("fetched"))
-            assert_same(source, source.with_name("fetched"))
+        for shape in SMALL:
+            await move_both_ways(node, helia, folder, paint, shape)
 
-            source = shape.make(paint, folder / f"{shape.name} of Shoal" / "source", f"{folder.name} {shape.name} 2")
-            added = await node.add(source, profile=shape.profile("unixfs-v1-2025"))
-            await helia.does("get", cid=str(added.cid), target=str(source.with_name("fetched")))
-            assert_same(source, source.with_name("fetched"))
+
+@pytest.mark.parametrize(("helia", "anyio_backend"), [("tls", "asyncio"), ("noise", "trio")], indirect=["helia"])
+@pytest.mark.parametrize("shape", LARGE, ids=lambda shape: shape.name)
+async def test_large_ones_go_both_ways(anyio_backend, helia, folder, paint, shape):
+    async with nothing_left(anyio_backend), shoal.Node(folder / "store", serve="all") as node:
+        await connect(node, helia, "shoal")
+        await move_both_ways(node, helia, folder, paint, shape)
+
+
+async def test_a_pause_in_which_helia_resets_our_stream_costs_nothing(anyio_backend, helia, folder, paint):
+    """Helia resets each stream of bitswap that was idle for 5 s; the next fetch begins another one."""
+    async with nothing_left(anyio_backend), shoal.Node(folder / "store") as node:
+        await connect(node, helia, "shoal")
+        for number in range(2):
+            path = Shape("file", bytes=MIB + 5).make(paint, folder / str(number) / "source", f"{folder.name} {number}")
+            root = (await helia.does("add", path=str(path), isFile=True))["cid"]
+            with anyio.fail_after(4):
+                assert (await node.fetch(root)).peers.keys() == {helia.id}
+            if not number:
+                await anyio.sleep(6)
 
 
 async def test_each_pings_the_other_and_knows_what_it_is(anyio_backend, helia, folder):

@@ -100,3 +100,88 @@ async def test_the_end_of_the_stream_comes_after_its_last_message_and_once(inbou
     await anyio.lowlevel.checkpoint()
     assert inbound._exchanger.received_wants == [0, 1, 2, 3]
     assert [call for call in inbound._peer.calls if call != "progress"] == ["finish", "forget"]
+
+
+class OutPeer:
+    """A peer of whom our streams are counted."""
+
+    id = "peer"
+    is_open = True
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.written: list[bytes] = []
+        self.room = True
+
+    def open(self, protocols: object, user: object) -> int:
+        self.opened += 1
+        return self.opened
+
+    def write(self, stream: int, data: bytes, offset: int) -> int | None:
+        if not self.room:
+            return None
+        self.written.append(data[offset:])
+        return len(data) - offset
+
+    def read(self, stream: int, bytes_max: int) -> tuple[bytes, bool]:
+        return b"", True
+
+    def forget(self, stream: int, *, reset: bool = False) -> None:
+        raise AssertionError("our stream was given up")
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def written(self, _link: link.Link, size: int) -> None:
+        self.heard.append(f"written {size}")
+
+    def interrupted(self, _link: link.Link) -> None:
+        self.heard.append("interrupted")
+
+    def lost(self, _link: link.Link, reason: str) -> None:
+        self.heard.append("lost")
+
+
+@pytest.fixture
+def outgoing() -> link.Link:
+    return link.Link(OutPeer(), Watcher())  # type: ignore[arg-type]
+
+
+async def test_a_peer_that_ends_its_direction_of_our_stream_is_still_written_to(outgoing, anyio_backend):
+    """Helia does so at once: taken for the end of ours, nothing could be fetched from it."""
+    outgoing.send_blocks(b"one", 3)
+    outgoing.opened("/ipfs/bitswap/1.2.0")
+    outgoing.readable()
+    outgoing.send_blocks(b"two", 3)
+    assert (outgoing.peer.opened, outgoing.peer.written) == (1, [b"one", b"two"])
+
+
+async def test_a_stream_that_is_reset_while_it_rests_is_replaced_without_a_word(outgoing, anyio_backend, monkeypatch):
+    """Helia resets what was idle for 5 s, as often as that happens."""
+    monkeypatch.setattr(link, "IDLE_SECONDS", 0.0)
+    for number in range(3 * link.INTERRUPTIONS_MAX):
+        outgoing.send_blocks(b"%d" % number, 1)
+        outgoing.opened("/ipfs/bitswap/1.2.0")
+        outgoing.gone("reset")
+    assert set(outgoing._exchanger.heard) == {"written 1"}
+    assert outgoing.peer.opened == 3 * link.INTERRUPTIONS_MAX
+
+
+async def test_one_that_is_reset_with_something_unsent_or_just_sent_is_an_interruption(
+    outgoing, anyio_backend, monkeypatch
+):
+    outgoing.send_blocks(b"one", 1)
+    outgoing.opened("/ipfs/bitswap/1.2.0")
+    outgoing.gone("reset")
+    assert outgoing._exchanger.heard == ["written 1", "interrupted"]
+    monkeypatch.setattr(link, "IDLE_SECONDS", 0.0)
+    outgoing.peer.room = False
+    outgoing.send_blocks(b"two", 1)
+    outgoing.opened("/ipfs/bitswap/1.2.0")
+    outgoing.gone("reset")
+    assert outgoing._exchanger.heard[2:] == ["interrupted"]
+    outgoing.send_blocks(b"three", 1)
+    outgoing.gone("the peer speaks no such protocol")
+    assert outgoing._exchanger.heard[3:] == ["lost"]

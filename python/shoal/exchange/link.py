@@ -21,6 +21,8 @@ READABLE: Final = (*PROTOCOLS, "/ipfs/bitswap/1.0.0", "/ipfs/bitswap")
 """What a peer may speak to us."""
 INTERRUPTIONS_MAX: Final = 16
 """Times that a peer may reset our stream before it is left alone. Programs do so when they are short of streams, and recover."""
+IDLE_SECONDS: Final = 1.0
+"""A stream of ours that is reset this long after we wrote to it was read to its end. Helia resets each that is idle for 5 s."""
 PRIORITY_FIRST: Final = 2**31 - 1
 """Of the first want: priorities fall from here, so that earlier wants come first. go-bitswap does the same."""
 
@@ -72,6 +74,7 @@ class Link:
         self._interruptions = 0
         self.called_back: dict[CID, object] = {}
         """Blocks that fetches which are over had asked for: they may still come."""
+        self._written_at = 0.0
 
     def send_wants(self, message: Message) -> None:
         """Wants and cancels: ahead of blocks that wait, for an answer takes longer than a block."""
@@ -105,6 +108,7 @@ class Link:
             if written is None:
                 return
             first.offset += written
+            self._written_at = anyio.current_time()
             is_whole = first.offset >= len(first.data)
             if is_whole:
                 self._outbox.popleft()
@@ -126,10 +130,8 @@ class Link:
     def readable(self) -> None:
         """A peer says nothing on a stream of ours; what it says all the same is not kept."""
         assert self._stream is not None  # noqa: S101
-        _, is_end = self.peer.read(self._stream, 4096)
-        if is_end and self._stream is not None:
-            self.peer.forget(self._stream, reset=True)
-            self.gone("the peer ended our stream")
+        # Nor is the end of its direction one of ours: Helia ends it as soon as the stream is there.
+        self.peer.read(self._stream, 4096)
 
     def writable(self) -> None:
         """It takes more."""
@@ -138,12 +140,18 @@ class Link:
     def gone(self, reason: str) -> None:
         """Nothing more can be sent on it."""
         was_agreed, self._stream, self._is_agreed = self._is_agreed, None, False
+        if was_agreed and self.peer.is_open and not self._outbox and self._has_rested():
+            # Nothing of ours is lost. The next message begins another stream.
+            return
         self._outbox.clear()
         self._interruptions += 1
         if was_agreed and self.peer.is_open and self._interruptions <= INTERRUPTIONS_MAX:
             self._exchanger.interrupted(self)
         else:
             self._exchanger.lost(self, reason)
+
+    def _has_rested(self) -> bool:
+        return anyio.current_time() - self._written_at >= IDLE_SECONDS
 
 
 class Inbound:
