@@ -31,6 +31,7 @@ def test_the_demo_shows_the_whole_job(shoal) -> None:
         "added baf",
         "nothing stored",
         "identical to what was added",
+        "from 1 peer, each checked",
         "verify found it",
         "refused",
         "ratio",
@@ -52,8 +53,11 @@ def test_the_demo_in_json_has_cids_and_yardsticks(shoal) -> None:
         "add the standard library",
         "add the large file",
         "add the large file again",
+        "move the large file",
         "verify the store",
     }
+    assert record["moved"]["bytes"] >= 16 << 20
+    assert record["moved"]["duplicate_bytes"] == 0
     assert all(row.keys() == ROW and row["yardstick_seconds"] > 0 and row["ratio"] > 0 for row in record["rows"])
 
 

@@ -1,4 +1,4 @@
-"""`shoal demo`: the whole job on real input, told as it happens: add, add again, read back, damage, find it.
+"""`shoal demo`: the whole job on real input, told as it happens: add, add again, read back, move, damage, find it.
 
 The input is this Python's own standard library and one generated file. Nothing outside a scratch folder is touched.
 The one rule: every sentence it prints has just been checked; what does not hold ends the demo with an error.
@@ -43,7 +43,8 @@ def demo(session: Session, size: int, keep: bool) -> None:
     """Show what Shoal does, on real files, in well under a minute.
 
     The files are this Python's standard library and a generated one.
-    Adds both, adds them again, reads them back, damages a copy of the store and finds the damage.
+    Adds both, adds them again, reads them back, moves the file to a second node
+    in another process, damages a copy of the store and finds the damage.
     Works in a memory-backed folder where there is room, and removes everything it made.
     """
     if not 1 << 20 <= size <= _SIZE_MAX:
@@ -105,6 +106,8 @@ class _Demo:
             self._title("Reading both back by their CIDs, every block checked")
             for entry, first in zip(inputs, added, strict=True):
                 self._read_back(store, entry, first)
+        self._title("Moving the large file to a second node, another process")
+        self._move(added[-1])
         self._title("Damaging a copy of the store")
         self._damage({str(first.cid): entry.what for entry, first in zip(inputs, added, strict=True)})
         self._title("How fast")
@@ -170,6 +173,20 @@ class _Demo:
             shutil.rmtree(out)
         else:
             out.unlink()
+
+    def _move(self, first: Added) -> None:
+        """A process of its own shares the file; this one fetches it into a second store, over TCP, encrypted."""
+        from shoal.cli.moving import fetched_from, raw_tcp_seconds, shared
+
+        yardstick = "plain TCP", raw_tcp_seconds(first.bytes)
+        with shared(self._folder / "store", str(first.cid)) as addresses:
+            done = fetched_from(self._folder / "there", str(first.cid), addresses)
+        with Store(self._folder / "there", read_only=True) as store:
+            _check(store.dag.stat(first.cid).bytes >= first.bytes, "not all of the file came to the second node")
+        self.say(f"{human_bytes(done.bytes)} came in {done.blocks:,} blocks from {len(done.peers)} peer, each checked")
+        self._row("move the large file", done.bytes, done.seconds, yardstick)
+        self.record["moved"] = {"bytes": done.bytes, "blocks": done.blocks, "duplicate_bytes": done.duplicate_bytes}
+        shutil.rmtree(self._folder / "there")
 
     def _damage(self, names: dict[str, str]) -> None:
         """One bit of a copy of the store is turned; verify must name the block, and reading must refuse it."""
