@@ -3,7 +3,7 @@
 //! `cargo run --release -p shoal-store --example verify_speed -- FOLDER MEBIBYTES [ROUNDS [KIND]]`: the folder should be in memory. It is
 //! made, and removed at the end. The best round of each counts, since a machine that does other things too only ever takes time away;
 //! and for the same reason the time of the processors is compared too, which others do not take.
-#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, clippy::indexing_slicing, reason = "a tool for the shell")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for the shell")]
 
 use shoal_core::chunk::Chunker;
 use shoal_core::hash::{Hash, digest_many};

@@ -395,6 +395,29 @@ fn a_damaged_table_is_named_and_what_it_said_is_not_taken_for_absent() {
     assert_eq!(read(&bench.reopened(), &cid).unwrap(), painted(1, 5000));
 }
 
+/// A later add takes small tables into its own. What it could not read of one would have been forgotten without a word.
+#[test]
+fn a_table_that_cannot_be_read_is_not_merged_into_another() {
+    let bench = Bench::new();
+    let cid = bench.add(&bench.file("a", &painted(1, 5000)), small_chunks());
+    let table = fs::read_dir(bench.store.path().join("references")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&table).unwrap();
+    // In the path of the only file, behind the pages.
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(&table, &bytes).unwrap();
+    let store = bench.reopened();
+    let other = bench.file("b", &painted(2, 5000));
+    let added = add(&store, std::slice::from_ref(&other), &nocopy(small_chunks()), &Operation::new(), &mut |_| Ok(())).unwrap();
+    assert_eq!(read(&store, &added.roots[0].cid).unwrap(), painted(2, 5000));
+    assert!(matches!(read(&store, &cid), Err(Error::DamagedReferences { .. })));
+    let refused = forget(&store, &Forget::Paths(vec![bench.path("")]), &Operation::new());
+    assert!(matches!(refused, Err(Error::DamagedReferences { .. })));
+    forget(&store, &Forget::Changed, &Operation::new()).unwrap();
+    assert!(matches!(read(&store, &cid), Err(Error::NotFound { .. })));
+    assert_eq!(read(&bench.reopened(), &added.roots[0].cid).unwrap(), painted(2, 5000));
+}
+
 #[test]
 fn what_cannot_be_left_where_it_is_is_refused_with_what_can() {
     let bench = Bench::new();

@@ -201,7 +201,8 @@ impl Inner {
             let leaves = usize::try_from(table.len()).unwrap_or(usize::MAX);
             let gone = gone.get(&table.about.table);
             let merges = total > 0 && leaves <= MERGE_FACTOR.saturating_mul(total) && leaves.saturating_add(total) <= LEAVES_MAX;
-            if gone.is_some() || merges {
+            // What cannot be read stays where it is, to be reported as damage and not as absent.
+            if (gone.is_some() || merges) && table.is_sound() {
                 writing.take(table, &mut |slot, _| gone.is_none_or(|gone| !gone.contains(&slot)))?;
                 total = total.saturating_add(leaves);
             }
@@ -322,8 +323,11 @@ impl Session {
                     Err(_) => is_damaged = true,
                 }
             }
-            is_damaged |= is_thorough && (0..table.len()).any(|slot| table.leaf(slot).is_err());
-            if gone.is_empty() && !(is_thorough && is_damaged) {
+            is_damaged |= !table.is_sound();
+            if is_damaged && !is_thorough {
+                return Err(Error::DamagedReferences { path: path_of(&inner.root, table.about.table) });
+            }
+            if gone.is_empty() && !is_damaged {
                 continue;
             }
             writing.take(table, &mut |_, leaf| match gone.get_mut(&leaf.file) {
@@ -358,7 +362,7 @@ impl Session {
             for table in &before {
                 pause();
                 let is_dead = |slot| table.leaf(slot).is_ok_and(|leaf| !is_live(&leaf));
-                if !(0..table.len()).any(is_dead) {
+                if !(0..table.len()).any(is_dead) || !table.is_sound() {
                     continue;
                 }
                 writing.take(table, &mut |_, leaf| {

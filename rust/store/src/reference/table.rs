@@ -121,9 +121,7 @@ impl ReferenceTable {
     /// The table in a file of this number, sound to its last page.
     pub fn open_whole(disk: &dyn Disk, root: &Path, number: u32) -> Option<References> {
         let (about, table) = Self::open_any(map_of(disk, &path_of(root, number)).ok()?).ok()?;
-        (0..table.len()).try_for_each(|slot| table.leaf(slot).map(drop)).ok()?;
-        let files = table.files().try_fold(0, |files, file| file.map(|_| files + 1)).ok()?;
-        (about.table == number && about.files == files).then_some(about)
+        (about.table == number && about.files == table.files().count() as u64 && table.is_sound()).then_some(about)
     }
 
     pub fn len(&self) -> u64 {
@@ -164,6 +162,11 @@ impl ReferenceTable {
     fn record(&self, at: u64) -> Result<(ForeignFile, u64), BadPage> {
         let get = |from: u64, to: u64| self.map.get(self.list_start.checked_add(from)?, self.list_start.checked_add(to)?);
         ForeignFile::read_record(at, get).ok_or(BadPage)
+    }
+
+    /// Whether all of it can be read.
+    pub fn is_sound(&self) -> bool {
+        (0..self.len()).all(|slot| self.leaf(slot).is_ok()) && self.files().all(|file| file.is_ok())
     }
 
     /// Every file, with its place in the list.
