@@ -45,7 +45,7 @@ impl Target {
             Sink::Store { session, .. } => session.clone_blob(source, bytes)?,
             Sink::HashOnly => None,
         };
-        cloned.map_or_else(|| Self::new(sink, Some(bytes)), |blob| Ok(Self::Store(blob)))
+        cloned.map_or_else(|| Self::new(sink, Some(bytes)), |blob| Ok(Self::Store(Box::new(blob))))
     }
 
     /// Where to read from instead of the file that is added.
