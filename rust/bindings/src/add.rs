@@ -98,6 +98,7 @@ impl Store {
 
     /// Adds the pieces of an iterator as one file, of `length` bytes where that is known, and commits. The iterator is advanced by the
     /// calling thread.
+    #[expect(clippy::too_many_arguments, reason = "Python's keywords, one by one")]
     fn add_stream(
         &self,
         py: Python<'_>,

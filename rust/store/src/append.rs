@@ -122,7 +122,12 @@ impl Inner {
                     state.active = Some(Active::new(id, file, self.map_bytes(), false));
                 }
                 // Not one of ours, or we would have taken it over: leave it alone.
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => state.contents.pack_next = id.saturating_add(1),
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                    let next = id.checked_add(1).ok_or_else(|| {
+                        Error::Format(format!("no number is left for a new pack, since {} is there: move it away", path.display()))
+                    })?;
+                    state.contents.pack_next = next;
+                }
                 Err(e) => return Err(Error::io("creating", &path, e)),
             }
         }

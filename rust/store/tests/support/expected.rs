@@ -65,7 +65,7 @@ pub fn add_tree(store: &Store, n: u64, options: &AddOptions) -> Result<Cid, Erro
     for (name, content) in files(n) {
         let path = root.join(name);
         std::fs::DirBuilder::new().recursive(true).create(path.parent().unwrap()).unwrap();
-        std::fs::File::create(&path).and_then(|mut file| std::io::Write::write_all(&mut file, &content)).unwrap();
+        File::create(&path).and_then(|mut file| file.write_all(&content)).unwrap();
     }
     let report = add(store, &[root], options, &Operation::default(), &mut |_| Ok(()))?;
     Ok(report.roots[0].cid.clone())
