@@ -525,6 +525,7 @@ class _AddOptions(TypedDict):
 
     profile: Profile
     only_hash: bool
+    nocopy: bool
     wrap: bool
     pin: bool
     pin_name: str | None
@@ -633,7 +634,7 @@ class Store:
     @property
     def path(self) -> str: ...
     def close(self) -> None: ...
-    def stat(self) -> tuple[str, int, int, int, int, int, int, int, int, int]: ...
+    def stat(self) -> tuple[str, int, int, int, int, int, int, int, int, int, int, int]: ...
     def recover(self, watch: _Watch) -> str | None:
         """Takes the lock once, and tells what a crash had left to put right."""
 
@@ -644,6 +645,7 @@ class Store:
         self,
         pieces: Iterator[ReadableBuffer] | Any,
         name: str,
+        length: int | None,
         options: _AddOptions,
         watch: _Watch,
         on_entry: Callable[..., None] | None,
@@ -691,13 +693,20 @@ class Store:
     def pin_rm(self, cid: _AnyCID, watch: _Watch) -> None: ...
     def delete(self, cids: Sequence[_AnyCID], force: bool, watch: _Watch) -> int: ...
     def lease(self, watch: _Watch) -> Lease: ...
-    def collect(self, dry_run: bool, watch: _Watch) -> tuple[int, int, int, int, int]: ...
+    def collect(self, dry_run: bool, watch: _Watch) -> tuple[int, int, int, int, int, int]: ...
+    def references(self, watch: _Watch) -> list[tuple[str, int, int, int, int]]:
+        """Files outside: path, length, nanoseconds since 1970, blocks, their bytes."""
+
+    def references_check(self, full: bool, watch: _Watch) -> tuple[int, list[tuple[str, str, int | None]]]: ...
+    def references_forget(self, paths: list[str] | None, watch: _Watch) -> tuple[list[str], int, int]:
+        """Forgets these files, or without any those that changed: paths, blocks, their bytes."""
+
     def verify(
         self, rate: int | None, checkpoint: str | bytes | None, repair_from: str | bytes | None, watch: _Watch
     ) -> tuple[
         int,
         int,
-        list[tuple[CID | None, int | None, int, str]],
+        list[tuple[CID | None, int | None, int, str, str | None]],
         list[CID],
         list[CID],
         bool,

@@ -29,6 +29,8 @@ __all__ = [
     "InvalidInput",
     "InvalidTicket",
     "NetworkError",
+    "NodeNotRunning",
+    "NodeRunning",
     "NotADirectory",
     "NotAFile",
     "NotFound",
@@ -255,6 +257,14 @@ class CannotListen(NetworkError, OSError):
 
 class ProtocolError(NetworkError):
     """A peer sent what its protocol does not allow. The connection to it was closed."""
+
+
+class NodeNotRunning(NetworkError):
+    """No node runs over the store, and what was asked for needs one."""
+
+
+class NodeRunning(ShoalError):
+    """Another process is the store's node already."""
 
 
 class FetchFailed(NetworkError):

@@ -32,6 +32,11 @@ def load_identity(store_path: str) -> Identity:
         raise StoreError(f"the node's key cannot be kept in {path}: {error}; check the folder's permissions") from error
 
 
+def passing_identity() -> Identity:
+    """A key that is kept nowhere: for a node that only fetches, beside others over the same store."""
+    return Identity.from_seed(os.urandom(32))
+
+
 def _read(path: Path) -> Identity:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:

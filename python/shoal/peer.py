@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from shoal._core import Identified, WireConfig, WireEvent
+    from shoal.rate import RateLimit
     from shoal.transport.base import Stream
 
 RECEIVE_BYTES: Final = 256 * 1024
@@ -51,6 +52,9 @@ class Handler(Protocol):
     def peer_open(self, peer: Peer) -> None:
         """The peer has proved who it is."""
 
+    def peer_closing(self, peer: Peer) -> None:
+        """This side closes it: it is not to be used any more."""
+
     def peer_identified(self, peer: Peer) -> None:
         """It has said what it is, or that something changed."""
 
@@ -73,7 +77,15 @@ class Peer:
     """A connection, from its first byte to its last. `run` it in a task; `id` is known from `Handler.peer_open` on."""
 
     def __init__(
-        self, stream: Stream, config: WireConfig, handler: Handler, *, is_dialed: bool, expected: str | None = None
+        self,
+        stream: Stream,
+        config: WireConfig,
+        handler: Handler,
+        *,
+        is_dialed: bool,
+        expected: str | None = None,
+        receive_limit: RateLimit | None = None,
+        send_limit: RateLimit | None = None,
     ) -> None:
         self.address = stream.remote
         self.is_dialed = is_dialed
@@ -87,6 +99,8 @@ class Peer:
         """Why it is over; None while it is not."""
         self._stream = stream
         self._handler = handler
+        self._receive_limit = receive_limit
+        self._send_limit = send_limit
         start = _start(stream.remote if stream.remote.startswith(("/ip4/", "/ip6/")) else None)
         self._machine = Connection.dial(config, expected, start) if is_dialed else Connection.listen(config, start)
         self._users: dict[int, StreamUser] = {}
@@ -169,7 +183,10 @@ class Peer:
         return self._machine.round_trip()
 
     def close(self) -> None:
-        """Closes it soon: what was written is sent before."""
+        """Closes it soon: what was written is sent before. Nothing new is begun on it."""
+        if self._is_open:
+            self._is_open = False
+            self._handler.peer_closing(self)
         self._machine.close(anyio.current_time())
         self._drain()
         self._to_send.set()
@@ -188,7 +205,8 @@ class Peer:
             await self._stream.aclose()
 
     async def _read(self) -> None:
-        machine, stream = self._machine, self._stream
+        machine, stream, limit = self._machine, self._stream, self._receive_limit
+        read_bytes = RECEIVE_BYTES if limit is None else limit.step(RECEIVE_BYTES)
         while self.end_reason is None:
             deadline = machine.deadline()
             seconds = None if deadline is None else max(deadline - anyio.current_time(), 0)
@@ -196,7 +214,7 @@ class Peer:
             with anyio.move_on_after(seconds):
                 if machine.wants_input():
                     try:
-                        data = await stream.receive(RECEIVE_BYTES)
+                        data = await stream.receive(read_bytes)
                     except NetworkError:
                         data = b""
                 else:
@@ -212,12 +230,16 @@ class Peer:
                 machine.receive_end()
             self._drain()
             self._to_send.set()
+            if limit is not None and data:
+                # A quarter of a second for each connection that shares the limit; the deadlines of the machine are longer.
+                await anyio.sleep(limit.take(len(data), anyio.current_time()))
 
     async def _send(self) -> None:
-        machine, stream = self._machine, self._stream
+        machine, stream, limit = self._machine, self._stream, self._send_limit
+        send_bytes = TRANSMIT_BYTES if limit is None else limit.step(TRANSMIT_BYTES)
         while True:
             self._to_send = anyio.Event()
-            data = machine.transmit(TRANSMIT_BYTES)
+            data = machine.transmit(send_bytes)
             self._drain()
             if not data:
                 if self.end_reason is not None:
@@ -234,6 +256,8 @@ class Peer:
                 self._end(str(error))
                 return
             self.sent_bytes += len(data)
+            if limit is not None:
+                await anyio.sleep(limit.take(len(data), anyio.current_time()))
 
     def _drain(self) -> None:
         while events := self._machine.events():

@@ -6,6 +6,7 @@ Every bound here has its reason beside it; `docs/network.md` has them in one tab
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import anyio
 
 from shoal._core import WireConfig, canonical_peer_id
-from shoal.errors import ConnectionLost, InvalidAddress, InvalidInput, StreamClosed, Unreachable
+from shoal.errors import InvalidAddress, InvalidInput, StreamClosed, Unreachable
 from shoal.peer import Peer
+from shoal.rate import RateLimit
+from shoal.transport.dial import ATTEMPT_SECONDS, race
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from shoal._core import Identity
     from shoal.peer import StreamUser
     from shoal.transport.base import Listener, Stream, Transport
+
+_log = logging.getLogger("shoal")
 
 PEERS_MAX: Final = 4096
 """Connections at one time. Each takes some 50 KiB and a file handle. Kubo trims from 96 on, for it dials a whole network."""
@@ -47,6 +52,9 @@ class SwarmEvent:
     peer: str
     address: str
     reason: str | None = None
+    sent_bytes: int = 0
+    """Over the connection, once it is over."""
+    received_bytes: int = 0
 
 
 class Swarm:
@@ -60,6 +68,7 @@ class Swarm:
         *,
         agent: str,
         security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+        bytes_per_second: int | None = None,
     ) -> None:
         self.identity = identity
         self.id = identity.peer_id
@@ -68,8 +77,15 @@ class Swarm:
         self._transports = transports
         self._agent = agent
         self._security = security
+        # Of all connections together.
+        self._receive_limit = RateLimit(bytes_per_second) if bytes_per_second else None
+        self._send_limit = RateLimit(bytes_per_second) if bytes_per_second else None
         self._protocols: dict[str, Callable[[Peer, int], StreamUser | None]] = {}
         self._listeners: list[Listener] = []
+        self.bound: list[str] = []
+        """Where it listens, as it was asked to: a wildcard is one."""
+        self.listened = anyio.Event()
+        """Set when it begins to listen somewhere else, and then replaced."""
         self._peers: dict[str, list[Peer]] = {}
         self._waiting: dict[Peer, anyio.Event] = {}
         self._dialing: dict[str, anyio.Event] = {}
@@ -104,6 +120,21 @@ class Swarm:
         connections = self._peers.get(peer_id)
         return connections[0] if connections else None
 
+    async def lost(self, peer_id: str) -> None:
+        """Waits until there is no connection to a peer."""
+        changed = anyio.Event()
+
+        def tell(_peer: Peer) -> None:
+            changed.set()
+
+        self.on_closed.append(tell)
+        try:
+            while self.peer(peer_id) is not None:
+                await changed.wait()
+                changed = anyio.Event()
+        finally:
+            self.on_closed.remove(tell)
+
     # Doing
 
     def handle(self, protocol: str, begun: Callable[[Peer, int], StreamUser | None]) -> None:
@@ -130,6 +161,9 @@ class Swarm:
         listener = await self._transport(address).listen(address)
         self._listeners.append(listener)
         self._config = None
+        self.bound += _bound(address, listener.addresses)
+        self.listened.set()
+        self.listened = anyio.Event()
         tasks.start_soon(self._accept, listener, name=f"shoal accept {address}")
         for peer in self.peers:
             peer.push_addresses([address for address in self.addresses if _is_told(address)][:ADDRESSES_MAX])
@@ -161,8 +195,8 @@ class Swarm:
 
     def disconnect(self, peer_id: str) -> bool:
         """Closes all connections to a peer; whether there was one."""
-        connections = self._peers.get(peer_id, [])
-        for peer in list(connections):
+        connections = list(self._peers.get(peer_id, ()))
+        for peer in connections:
             peer.close()
         return bool(connections)
 
@@ -204,33 +238,33 @@ class Swarm:
                 self._opening.release()
                 await stream.aclose()
                 continue
-            peer = Peer(stream, self._wire_config(), self, is_dialed=False)
+            peer = self._peer(stream, is_dialed=False)
             self._unproven.add(peer)
             tasks.start_soon(self._hold, peer, name="shoal peer")
 
     async def _dial(self, peer_id: str | None, addresses: Iterable[str]) -> Peer:
-        reasons: dict[str, str] = {}
-        with anyio.move_on_after(DIAL_SECONDS):
-            for address in addresses:
-                try:
-                    place, named = split_address(address)
-                except InvalidInput as error:
-                    reasons[address] = str(error)
-                    continue
-                if peer_id is not None and named is not None and named != peer_id:
-                    reasons[address] = f"it is the address of another peer, {named}"
-                    continue
-                try:
-                    stream = await self._transport(place).dial(place, timeout=DIAL_SECONDS)
-                    return await self._upgrade(stream, peer_id or named)
-                except (Unreachable, ConnectionLost, InvalidInput) as error:
-                    reasons[place] = str(error)
-        who = f"peer {peer_id}" if peer_id else "a peer"
-        tried = "; ".join(reasons.values()) or "no address of it is known: give one, or a ticket"
-        raise Unreachable(f"{who} cannot be reached: {tried}", reasons=reasons)
+        """The first of several addresses that answers as the peer. Agreeing on keys is part of the race: who answers may be another."""
+        given = list(addresses)
+
+        async def attempt(address: str) -> Peer:
+            place, named = split_address(address)
+            if peer_id is not None and named is not None and named != peer_id:
+                raise Unreachable(f"{place} is the address of another peer, {named}")
+            stream = await self._transport(place).dial(place, timeout=ATTEMPT_SECONDS)
+            return await self._upgrade(stream, peer_id or named)
+
+        async def discard(peer: Peer) -> None:
+            peer.close()
+
+        if len(given) == 1:
+            # Its own error says more than that of a race does.
+            with anyio.move_on_after(DIAL_SECONDS):
+                return await attempt(given[0])
+            raise Unreachable(f"{given[0]} did not agree with this node within {DIAL_SECONDS:.0f} s")
+        return await race(given, attempt, discard, timeout=DIAL_SECONDS)
 
     async def _upgrade(self, stream: Stream, expected: str | None) -> Peer:
-        peer = Peer(stream, self._wire_config(), self, is_dialed=True, expected=expected)
+        peer = self._peer(stream, is_dialed=True, expected=expected)
         opened = self._waiting[peer] = anyio.Event()
         self._running().start_soon(self._hold, peer, name="shoal peer")
         try:
@@ -241,13 +275,27 @@ class Swarm:
         finally:
             self._waiting.pop(peer, None)
         if not peer.is_open:
-            raise ConnectionLost(f"{peer.address} answered, and then: {peer.end_reason}")
+            raise Unreachable(f"{peer.address} answered, and then: {peer.end_reason}")
         return peer
+
+    def _peer(self, stream: Stream, *, is_dialed: bool, expected: str | None = None) -> Peer:
+        return Peer(
+            stream,
+            self._wire_config(),
+            self,
+            is_dialed=is_dialed,
+            expected=expected,
+            receive_limit=self._receive_limit,
+            send_limit=self._send_limit,
+        )
 
     async def _hold(self, peer: Peer) -> None:
         """Runs a connection to its end."""
         try:
             await peer.run()
+        except Exception:  # noqa: BLE001
+            # A mistake of ours ends the connection that met it, and no other.
+            _log.exception("a connection to %s ended by a fault of Shoal; please report it", peer.address)
         finally:
             self._settle(peer)
             self._forget(peer)
@@ -267,7 +315,7 @@ class Swarm:
         connections.append(peer)
         if peer.id == self.id or len(connections) > CONNECTIONS_PER_PEER_MAX:
             peer.close()
-        if len(connections) == 1:
+        elif len(connections) == 1:
             for tell in self.on_open:
                 tell(peer)
             self._event(SwarmEvent("connected", peer.id, peer.address))
@@ -284,10 +332,17 @@ class Swarm:
         begun = self._protocols.get(protocol)
         return None if begun is None else begun(peer, stream)
 
+    def peer_closing(self, peer: Peer) -> None:
+        """A connection that this side closes is not used any more, though it may take seconds to end."""
+        self._take_out(peer)
+
     def _forget(self, peer: Peer) -> None:
         waiting = self._waiting.get(peer)
         if waiting is not None:
             waiting.set()
+        self._take_out(peer)
+
+    def _take_out(self, peer: Peer) -> None:
         connections = self._peers.get(peer.id, [])
         if peer not in connections:
             return
@@ -301,7 +356,14 @@ class Swarm:
                 tell(connections[0])
         if not connections:
             del self._peers[peer.id]
-            ended = SwarmEvent("disconnected", peer.id, peer.address, peer.end_reason)
+            ended = SwarmEvent(
+                "disconnected",
+                peer.id,
+                peer.address,
+                peer.end_reason or "closed by us",
+                peer.sent_bytes,
+                peer.received_bytes,
+            )
             self.ended.append(ended)
             self._event(ended)
 
@@ -314,6 +376,16 @@ def split_address(address: str) -> tuple[str, str | None]:
     """An address without the peer at its end, and that peer."""
     place, _, peer = address.partition("/p2p/")
     return place, canonical_peer_id(peer) if peer else None
+
+
+def _bound(asked: str, concrete: Sequence[str]) -> list[str]:
+    """What was asked for, with the port that it got: discoveries tell a wildcard's addresses as they are at each time."""
+    port = concrete[0].split("/")[4] if concrete and _is_told(concrete[0]) else ""
+    words = asked.split("/")
+    if port and len(words) >= 5 and words[2] in {"0.0.0.0", "::"}:  # noqa: S104 - it is compared with, not bound
+        words[4] = port
+        return ["/".join(words[:5])]
+    return list(concrete)
 
 
 def _is_told(address: str) -> bool:

@@ -12,12 +12,15 @@ from shoal.errors import ConnectionLost
 from shoal.exchange.message import Message
 
 if TYPE_CHECKING:
+    from shoal._core import CID
     from shoal.peer import Peer
 
 PROTOCOLS: Final = ("/ipfs/bitswap/1.2.0", "/ipfs/bitswap/1.1.0")
 """What we offer to speak, the best first. 1.0 sends blocks without their CIDs' kind: Shoal reads it, and does not write it."""
 READABLE: Final = (*PROTOCOLS, "/ipfs/bitswap/1.0.0", "/ipfs/bitswap")
 """What a peer may speak to us."""
+INTERRUPTIONS_MAX: Final = 16
+"""Times that a peer may reset our stream before it is left alone. Programs do so when they are short of streams, and recover."""
 PRIORITY_FIRST: Final = 2**31 - 1
 """Of the first want: priorities fall from here, so that earlier wants come first. go-bitswap does the same."""
 
@@ -36,6 +39,9 @@ class Exchanger(Protocol):
 
     def lost(self, link: Link, reason: str) -> None:
         """The peer does not speak bitswap, or does not go on with it."""
+
+    def interrupted(self, link: Link) -> None:
+        """The peer has reset our stream: what was under way on it is lost. There is another one."""
 
     def may_read(self, inbound: Inbound) -> bool:
         """Whether there is room for what comes. If not, `Inbound.readable` is called again when there is."""
@@ -63,7 +69,9 @@ class Link:
         self._is_agreed = False
         self._outbox: deque[Outgoing] = deque()
         self._priority = PRIORITY_FIRST
-        self.is_lost = False
+        self._interruptions = 0
+        self.called_back: dict[CID, object] = {}
+        """Blocks that fetches which are over had asked for: they may still come."""
 
     def send_wants(self, message: Message) -> None:
         """Wants and cancels: ahead of blocks that wait, for an answer takes longer than a block."""
@@ -129,10 +137,12 @@ class Link:
 
     def gone(self, reason: str) -> None:
         """Nothing more can be sent on it."""
-        self._stream, self._is_agreed = None, False
+        was_agreed, self._stream, self._is_agreed = self._is_agreed, None, False
         self._outbox.clear()
-        if not self.is_lost:
-            self.is_lost = True
+        self._interruptions += 1
+        if was_agreed and self.peer.is_open and self._interruptions <= INTERRUPTIONS_MAX:
+            self._exchanger.interrupted(self)
+        else:
             self._exchanger.lost(self, reason)
 
 
@@ -154,9 +164,13 @@ class Inbound:
         """We say nothing on it."""
 
     def readable(self) -> None:
-        """Reads what there is."""
-        if self._is_over or not self._exchanger.may_read(self):
-            return
+        """Reads all that there is, for as long as there is room. Nobody calls again for what is left: only for what comes after."""
+        while not self._is_over and self._exchanger.may_read(self):
+            if not self._read():
+                return
+
+    def _read(self) -> int:
+        """Reads once, no more than one long message: the bytes that it was."""
         peer = self._peer
         messages, is_end, size = self._reader.read(peer.machine, self._stream, anyio.current_time())
         if is_end:
@@ -168,6 +182,7 @@ class Inbound:
             self._exchanger.received(self.link, Message._make(parts))
         if size and not messages:
             self._exchanger.coming(self.link, size)
+        return size
 
     def gone(self, reason: str) -> None:  # noqa: ARG002
         """It was reset: what was not whole is forgotten."""

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio.to_thread
+
+from shoal._core import CID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from shoal import _core
-    from shoal._core import CID, Block, Lease, Members
+    from shoal._core import Block, Lease, Members
     from shoal.exchange.message import Link
 
 T = TypeVar("T")
+
+EMPTY: Final = frozenset(
+    CID.of(b"", codec=codec, hash=name) for codec in ("raw", "dag-pb") for name in ("sha2-256", "sha2-512", "blake3")
+)
+"""Blocks of no bytes: an empty file, an empty object. Nobody has to be asked for them, and Kubo up to 0.42 (boxo 0.40) does not send
+them: it takes a size of zero for a block that was not wanted, and answers only that it has it."""
 
 
 class ServingStore:
@@ -59,7 +67,7 @@ class FetchingStore:
 
     async def has(self, cid: CID) -> bool:
         """Whether a block is here. It stays, now or when it comes."""
-        return await self._run(lambda: self._lease.has(cid))
+        return await self._run(lambda: self._lease.has(cid) or self._is_put(cid))
 
     async def keep(self, blocks: Sequence[Block], parents: Sequence[CID], link: type[Link]) -> list[list[Link]]:
         """Stores blocks, durably, and then says what `parents` link to."""
@@ -73,5 +81,14 @@ class FetchingStore:
         if not parents:
             return []
         found = self._core.fetch_links(parents)
-        here = iter(self._lease.has_many([cid for cid, _, _ in chain.from_iterable(found)]))
+        cids = [cid for cid, _, _ in chain.from_iterable(found)]
+        here = (is_here or self._is_put(cid) for cid, is_here in zip(cids, self._lease.has_many(cids), strict=True))
         return [[link(cid, size, is_leaf, next(here)) for cid, size, is_leaf in links] for links in found]
+
+    def _is_put(self, cid: CID) -> bool:
+        """Whether a block is known without asking anyone, and is stored now. The lease has been asked for it, and keeps it."""
+        if cid not in EMPTY:
+            return False
+        watch: _core._Watch = {"operation": None, "on_progress": None}
+        self._core.put_many([(cid, b"")], codec="raw", hash="blake3", pin=False, watch=watch)
+        return True

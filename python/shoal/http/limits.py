@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "RpcLimits"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Limits:
     """Of a request's path and query; more is 414. nginx and uvicorn refuse at about the same."""
     header_bytes_max: int = 32768
     """Of a request's headers together; more is 431."""
+    query_fields_max: int = 64
+    """Fields of a query; more is 400."""
     names_max: int = 128
     """Names in a path, as deep as the store decodes anything."""
     ranges_max: int = 64
@@ -56,3 +58,35 @@ class Limits:
         """
         share = self.in_flight_bytes // max(1, active)
         return max(self.piece_bytes_min, min(self.piece_bytes_max, share, sent))
+
+
+@dataclass(frozen=True)
+class RpcLimits(Limits):
+    """The bounds of the RPC. Whoever comes to it has the token: they keep a mistake from costing the machine."""
+
+    response_seconds: float = 86_400.0
+    """A day: an add may be a terabyte. What stalls is ended by `stall_seconds`, whichever side it is."""
+    path_bytes_max: int = 65_536
+    """Of a request's path and query: some thousand arguments. Kubo: 1 MiB, with the headers."""
+    query_fields_max: int = 1024
+    """Arguments and options of one call."""
+    uploads_max: int = 32
+    """Calls that send a body, or that work through the whole store, at a time; each has a thread. The next is told 429."""
+    part_header_bytes_max: int = 16_384
+    """Of one part of a body: its name has as many bytes as a path of the system may have, each percent-encoded."""
+    preamble_bytes_max: int = 65_536
+    """Before a body's first part, where mail programs have a line for people."""
+    entries_max: int = 1_000_000
+    """Files and directories in one add: each is remembered until the end, in about 300 bytes."""
+    block_bytes_max: int = 2 * 1024 * 1024
+    """Of a block, or an object, that is put: as everywhere in the store."""
+    symlink_bytes_max: int = 32_768
+    """Of a symbolic link's target, eight times what Linux has."""
+    drain_bytes: int = 1024 * 1024
+    """What is still read of a body after an error, so that the client gets to read the answer."""
+    drain_seconds: float = 1.0
+    """And for how long. Go's server: half a second, 256 KiB."""
+    records_bytes: int = 32_768
+    """Records of a listing that are gathered to one piece."""
+    records_seconds: float = 0.1
+    """And how long the first of them waits for the others."""

@@ -98,10 +98,10 @@ class Request:
         query_text = raw_query.decode("latin-1")
         query: dict[str, str] = {}
         try:
-            for key, value in parse_qsl(query_text, keep_blank_values=True, max_num_fields=64):
+            for key, value in parse_qsl(query_text, keep_blank_values=True, max_num_fields=limits.query_fields_max):
                 query.setdefault(key, value)
         except ValueError:
-            raise Refusal(400, "the query has more than 64 fields") from None
+            raise Refusal(400, f"the query has more than {limits.query_fields_max} fields") from None
         return Request(
             method=scope["method"],
             host=_without_port(authority),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Address", "listen", "serve", "told_clients"]
+__all__ = ["Address", "listen", "multiaddr_of", "serve", "told_clients"]
 
 _BACKLOG = 2048
 _END_SECONDS = 5
@@ -138,13 +138,22 @@ async def _with_hypercorn(app: Any, listener: socket.socket, stop: anyio.Event) 
     await serve_with_trio(app, config, shutdown_trigger=stop.wait, mode="asgi")
 
 
+def multiaddr_of(listener: socket.socket) -> str:
+    """Where a socket listens, as Kubo writes it: "/ip4/127.0.0.1/tcp/5001"."""
+    host, port = listener.getsockname()[:2]
+    return f"/ip{'6' if ':' in host else '4'}/{host}/tcp/{port}"
+
+
 @contextlib.contextmanager
-def told_clients(folder: Path, url: str) -> Iterator[None]:
-    """While it is open, the store's folder has a file `gateway` with the URL: programs that read `$IPFS_PATH/gateway` find it there."""
-    path = folder / "gateway"
-    temporary = folder / f".gateway.{os.getpid()}"
+def told_clients(folder: Path, name: str, text: str) -> Iterator[None]:
+    """While it is open, the store's folder has a file of that name with that text.
+
+    `gateway` has a URL and `api` a multiaddr: programs that look into `$IPFS_PATH` find us there.
+    """
+    path = folder / name
+    temporary = folder / f".{name}.{os.getpid()}"
     try:
-        temporary.write_text(url + "\n", encoding="ascii")
+        temporary.write_text(text, encoding="ascii")
         temporary.replace(path)
     except OSError:
         # A store that can only be read is served as well.
@@ -154,5 +163,5 @@ def told_clients(folder: Path, url: str) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            if path.read_text(encoding="ascii").strip() == url:
+            if path.read_text(encoding="ascii") == text:
                 path.unlink()

@@ -28,6 +28,7 @@ mod path;
 mod pin;
 mod profile;
 mod put;
+mod reference;
 mod refs;
 mod store;
 mod value;

@@ -101,10 +101,13 @@ work! {
     any_call_fails_while_pins_come_and_go: "pins";
     any_call_fails_while_sessions_are_given_up: "roll back";
     any_call_fails_while_collecting: "collect";
+    any_call_fails_while_others_add_beside_a_collection: "collect beside adds";
+    any_call_fails_while_files_are_added: "add files";
     any_call_fails_while_live_data_moves: "move live data";
     any_call_fails_while_archives_are_imported: "import archives";
     any_call_fails_while_archives_are_adopted: "adopt archives";
     any_call_fails_while_blobs_come_and_go: "blobs";
+    any_call_fails_while_files_are_referenced_and_forgotten: "references";
     any_call_fails_while_the_journal_is_rewritten: "compact the journal";
     any_call_fails_while_a_lost_journal_is_made_again: "rebuild the journal";
 }

@@ -11,13 +11,15 @@ use crate::session::Session;
 use shoal_core::bao::{Joiner, PAIR_BYTES, Pair, Peak, Value, root_of, subtree, subtree_start};
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A tree being written, from the values of pieces.
 pub(crate) struct NewTree {
     /// None where only the digest is wanted.
     file: Option<(Arc<dyn DiskFile>, PathBuf)>,
+    /// Whether nothing is written any more.
+    is_given_up: AtomicBool,
     state: Mutex<TreeState>,
 }
 
@@ -38,11 +40,11 @@ impl TreeState {
 
 impl NewTree {
     pub fn new(file: Option<(Arc<dyn DiskFile>, PathBuf)>) -> Self {
-        Self { file, state: Mutex::default() }
+        Self { file, is_given_up: AtomicBool::new(false), state: Mutex::default() }
     }
 
     fn write(&self, place: u64, nodes: &[u8]) -> Result<()> {
-        let Some((file, path)) = &self.file else { return Ok(()) };
+        let Some((file, path)) = self.file.as_ref().filter(|_| !self.is_given_up.load(Ordering::Relaxed)) else { return Ok(()) };
         let at = place.saturating_mul(PAIR_BYTES as u64);
         write_all_at(&**file, &mut [IoSlice::new(nodes)], at).map_err(|e| Error::io("writing", path, e))
     }
@@ -119,7 +121,13 @@ pub(crate) struct NewBlob {
     tree_file: Arc<dyn DiskFile>,
     data_path: PathBuf,
     tree_path: PathBuf,
+    /// Whether the data are there already, shared with the file that is added.
+    is_cloned: bool,
     pub tree: NewTree,
+    /// How long it will be, where that is known.
+    bytes: Option<u64>,
+    /// The quota has no room for it. It is hashed to its end, since it may be a blob that is there already.
+    refused: OnceLock<Error>,
 }
 
 impl Drop for NewBlob {
@@ -132,13 +140,46 @@ impl Drop for NewBlob {
 }
 
 impl NewBlob {
-    pub fn create(inner: &Arc<Inner>) -> Result<Self> {
+    pub fn create(inner: &Arc<Inner>, bytes: Option<u64>) -> Result<Self> {
+        let (data_path, tree_path) = Self::paths(inner)?;
+        let data = inner.disk.create(&data_path).map_err(|e| Error::io("creating", &data_path, e))?;
+        Self::begin(inner, data, data_path, tree_path, false, bytes)
+    }
+
+    /// A blob whose data are a clone of a file of `bytes` bytes: none of them is copied, and what is written to the file later does not
+    /// reach it. `None` where the filesystem cannot do that, or the file has another length by now.
+    pub fn cloned(inner: &Arc<Inner>, source: &Path, bytes: u64) -> Result<Option<Self>> {
+        let (data_path, tree_path) = Self::paths(inner)?;
+        let cloned = inner.disk.resolve(source).and_then(|source| inner.disk.clone_file(&source, &data_path));
+        // Whatever the reason: copying says it if it fails too.
+        let Ok(data) = cloned.and_then(|()| inner.disk.open(&data_path, true)) else {
+            let _ = inner.disk.remove(&data_path);
+            return Ok(None);
+        };
+        if data.identity().map(|found| found.bytes).ok() != Some(bytes) {
+            let _ = inner.disk.remove(&data_path);
+            return Ok(None);
+        }
+        Self::begin(inner, data, data_path, tree_path, true, Some(bytes)).map(Some)
+    }
+
+    /// Two temporary names, in a folder that is there.
+    fn paths(inner: &Inner) -> Result<(PathBuf, PathBuf)> {
         let blobs = &inner.blobs;
         let number = blobs.count.fetch_add(1, Ordering::Relaxed);
         let path = |kind| blobs.paths.folder().join(format!("{}-{number}.{kind}.new", std::process::id()));
-        let (data_path, tree_path) = (path("data"), path("tree"));
         inner.disk.create_dir(blobs.paths.folder()).map_err(|e| Error::io("creating", blobs.paths.folder(), e))?;
-        let data = inner.disk.create(&data_path).map_err(|e| Error::io("creating", &data_path, e))?;
+        Ok((path("data"), path("tree")))
+    }
+
+    fn begin(
+        inner: &Arc<Inner>,
+        data: Arc<dyn DiskFile>,
+        data_path: PathBuf,
+        tree_path: PathBuf,
+        is_cloned: bool,
+        bytes: Option<u64>,
+    ) -> Result<Self> {
         let tree_file = match inner.disk.create(&tree_path) {
             Ok(file) => file,
             Err(e) => {
@@ -147,12 +188,39 @@ impl NewBlob {
             }
         };
         let tree = NewTree::new(Some((Arc::clone(&tree_file), tree_path.clone())));
-        Ok(Self { inner: Arc::clone(inner), data, tree_file, data_path, tree_path, tree })
+        Ok(Self { inner: Arc::clone(inner), data, tree_file, data_path, tree_path, is_cloned, tree, bytes, refused: OnceLock::new() })
     }
 
     pub fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.inner.check_quota(offset.saturating_add(data.len() as u64))?;
+        let end = offset.saturating_add(data.len() as u64);
+        if self.refused.get().is_none()
+            && let Err(refusal) = self.inner.check_quota(end)
+        {
+            if !self.may_be_known(end) {
+                return Err(refusal);
+            }
+            let _ = self.refused.set(refusal);
+            self.tree.is_given_up.store(true, Ordering::Relaxed);
+            // What is shared is read from there to the end, and takes no room.
+            if !self.is_cloned {
+                let _ = self.data.set_len(0);
+            }
+        }
+        if self.is_cloned || self.refused.get().is_some() {
+            return Ok(());
+        }
         write_all_at(&*self.data, &mut [IoSlice::new(data)], offset).map_err(|e| Error::io("writing", &self.data_path, e))
+    }
+
+    /// The data, where they are a clone. What is hashed is read from there, so that what was hashed is what is kept.
+    pub fn clone_data(&self) -> Option<&dyn DiskFile> {
+        self.is_cloned.then_some(&*self.data)
+    }
+
+    /// Whether there is a blob that can be the one which is being written, so far with so many bytes.
+    fn may_be_known(&self, end: u64) -> bool {
+        let is_like = |bytes: &u64| self.bytes.map_or(*bytes >= end, |of_this| *bytes == of_this);
+        self.inner.state().contents.blobs.values().any(is_like)
     }
 
     /// Gives the finished blob its name, for `session` to commit: whether it is new.
@@ -161,6 +229,9 @@ impl NewBlob {
         inner.holds.take([&digest]);
         if self.is_known(session, &digest)? {
             return Ok(false);
+        }
+        if let Some(refusal) = self.refused.get() {
+            return Err(refusal.duplicate());
         }
         let failed = |path: &PathBuf| {
             let path = path.clone();
