@@ -10,12 +10,14 @@ import ipaddress
 import socket
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from shoal.transport.address import IP
 
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Interface", "interfaces"]
 
@@ -43,6 +45,8 @@ class Interface:
     index: int
     name: str
     addresses: tuple[IP, ...]
+    networks: tuple[Network, ...]
+    """What is on its link, by the lengths of its addresses' prefixes, in their order."""
     is_loopback: bool
     can_multicast: bool
 
@@ -63,8 +67,9 @@ def _from_kernel() -> list[Interface]:
         if flags & _UP and flags & _RUNNING and len(found) < INTERFACES_MAX:
             found[index] = (name, flags)
     addresses: dict[int, list[IP]] = {index: [] for index in found}
+    networks: dict[int, list[Network]] = {index: [] for index in found}
     for body in _dump(_GET_ADDRESS, _NEW_ADDRESS):
-        family, _, flags, _, index = struct.unpack_from("=BBBBi", body)
+        family, prefix, flags, _, index = struct.unpack_from("=BBBBi", body)
         parts = dict(_attributes(body[8:]))
         if (wide := parts.get(_FLAGS)) is not None and len(wide) == 4:
             (flags,) = struct.unpack("=I", wide)
@@ -75,9 +80,19 @@ def _from_kernel() -> list[Interface]:
             and not flags & _UNUSABLE
             and len(data) == {socket.AF_INET: 4, socket.AF_INET6: 16}.get(family)
         ):
-            addresses[index].append(ipaddress.ip_address(data))
+            ip = ipaddress.ip_address(data)
+            if prefix <= ip.max_prefixlen:
+                addresses[index].append(ip)
+                networks[index].append(ipaddress.ip_network((data, prefix), strict=False))
     return [
-        Interface(index, name, tuple(addresses[index]), bool(flags & _LOOPBACK), bool(flags & _MULTICAST))
+        Interface(
+            index,
+            name,
+            tuple(addresses[index]),
+            tuple(networks[index]),
+            is_loopback=bool(flags & _LOOPBACK),
+            can_multicast=bool(flags & _MULTICAST),
+        )
         for index, (name, flags) in sorted(found.items())
     ]
 
@@ -121,9 +136,14 @@ def _without_netlink() -> list[Interface]:
     except (OSError, ValueError):
         own = set()
     loopback: list[IP] = [ipaddress.IPv4Address("127.0.0.1"), ipaddress.IPv6Address("::1")]
-    found = [Interface(1, "lo", tuple(loopback), is_loopback=True, can_multicast=False)]
+    found = [Interface(1, "lo", tuple(loopback), _alone(loopback), is_loopback=True, can_multicast=False)]
     if own:
         # Number 0 is "whichever the kernel takes".
         ordered = tuple(sorted(own, key=lambda ip: (ip.version, int(ip))))
-        found.append(Interface(0, "", ordered, is_loopback=False, can_multicast=True))
+        found.append(Interface(0, "", ordered, _alone(ordered), is_loopback=False, can_multicast=True))
     return found
+
+
+def _alone(addresses: Iterable[IP]) -> tuple[Network, ...]:
+    """Networks of one address each: how long the prefixes are is not known."""
+    return tuple(ipaddress.ip_network(ip) for ip in addresses)
