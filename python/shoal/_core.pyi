@@ -8,24 +8,35 @@ from _typeshed import ReadableBuffer, WriteableBuffer
 
 __all__ = [
     "CID",
+    "BitswapReader",
     "Block",
     "CidBatches",
+    "Connection",
     "EntryBatches",
     "FileReader",
+    "Identified",
+    "Identity",
     "Lease",
+    "Members",
     "Operation",
     "Path",
     "Profile",
     "RefBatches",
     "Store",
+    "WireConfig",
+    "WireEvent",
     "__version__",
     "bench_chunk",
     "bench_hash",
+    "bitswap_wants",
+    "canonical_peer_id",
     "dag_decode",
     "dag_encode",
     "dag_recode",
     "migrate_store",
+    "parse_multiaddr",
     "store_version",
+    "tcp_multiaddr",
 ]
 
 __version__: str
@@ -296,6 +307,205 @@ def bench_hash(hash: str, bytes: int, threads: int = 1) -> float:
 def bench_chunk(chunker: str, bytes: int) -> float:
     """Seconds to find the cuts of so many bytes in memory, with one thread."""
 
+# The wire: what `rust/wire` does with bytes, driven by `shoal.peer`. Times are seconds since an epoch of the caller's choice.
+
+class _Start(TypedDict):
+    """What a connection needs of the outside at its start: 64 bytes of chance, and the address that it sees the peer at."""
+
+    now: float
+    unix_time: float
+    secrets: bytes
+    observed: str | None
+
+@final
+class Identity:
+    """An Ed25519 key, who a node is. Made of the bytes of a key file of libp2p; raises `shoal.errors.InvalidInput` for others."""
+
+    def __new__(cls, protobuf: bytes) -> Self: ...
+    @staticmethod
+    def from_seed(seed: bytes) -> Identity:
+        """The key of 32 bytes drawn from a source fit for secrets."""
+
+    @property
+    def peer_id(self) -> str:
+        """What others know it by, in base58btc (`12D3Koo…`)."""
+
+    def to_protobuf(self) -> bytes:
+        """As a key file of libp2p: secret."""
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64 bytes that only this key can make of `message`."""
+
+@final
+class WireConfig:
+    """What the connections of a node share: its key, a certificate made of 32 drawn bytes, and what it says of itself.
+
+    `protocols` are those that peers may begin streams for, beside identify and ping; `security` says which channels, the best first.
+    Raises `shoal.errors.InvalidInput` where what it says of itself is longer than the 4 KiB that all peers read.
+    """
+
+    def __new__(
+        cls,
+        identity: Identity,
+        tls_secret: bytes,
+        *,
+        protocols: Sequence[str],
+        agent: str,
+        addresses: Sequence[str],
+        security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+    ) -> Self: ...
+
+@final
+class Identified:
+    """What a peer says of itself. All of it is a claim but its key, which the channel proved."""
+
+    @property
+    def agent(self) -> str | None: ...
+    @property
+    def protocol_version(self) -> str | None: ...
+    @property
+    def protocols(self) -> list[str]: ...
+    @property
+    def addresses(self) -> list[str]: ...
+    @property
+    def observed(self) -> str | None:
+        """Where it sees us."""
+
+@final
+class WireEvent:
+    """What happened on a connection. Which fields are set follows from `kind`."""
+
+    @property
+    def kind(
+        self,
+    ) -> Literal[
+        "open",
+        "identified",
+        "opened",
+        "refused",
+        "inbound",
+        "readable",
+        "writable",
+        "reset",
+        "pinged",
+        "gone-away",
+        "closed",
+    ]: ...
+    @property
+    def stream(self) -> int | None: ...
+    @property
+    def protocol(self) -> str | None: ...
+    @property
+    def peer(self) -> str | None: ...
+    @property
+    def security(self) -> Literal["tls", "noise"] | None: ...
+    @property
+    def seconds(self) -> float | None:
+        """How long a ping took; None where no answer came."""
+
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def identified(self) -> Identified | None: ...
+
+@final
+class Connection:
+    """A connection to one peer, without a socket: change it, drain `events` and `transmit`, come back at its `deadline`."""
+
+    @staticmethod
+    def dial(config: WireConfig, expected: str | None, start: _Start) -> Connection:
+        """To the peer `expected`, or whoever answers."""
+
+    @staticmethod
+    def listen(config: WireConfig, start: _Start) -> Connection:
+        """From a peer that dialed."""
+
+    def receive(self, data: ReadableBuffer, now: float) -> None:
+        """Takes bytes of the peer, all of them."""
+
+    def receive_end(self) -> None:
+        """The peer's bytes have ended."""
+
+    def transmit(self, bytes_max: int) -> bytes:
+        """What is to be sent, up to so many bytes and a frame. There may be events after it."""
+
+    def events(self) -> list[WireEvent]:
+        """What happened since, in order. The last one ever is "closed"."""
+
+    def deadline(self) -> float | None:
+        """When `on_time` wants to be called."""
+
+    def wants_input(self) -> bool:
+        """False while the peer is not to be read."""
+
+    def on_time(self, now: float) -> None:
+        """Ends what is late."""
+
+    def open(self, protocols: Sequence[str], now: float) -> int:
+        """Begins a stream for the first of `protocols` that the peer has: "opened" or "refused" follows.
+
+        Raises `shoal.errors.ConnectionLost` where there can be none.
+        """
+
+    def write(self, stream: int, data: ReadableBuffer, offset: int) -> int | None:
+        """Queues bytes from `offset` on: how many. "writable" follows where it is less than all. None where the stream is gone."""
+
+    def read(self, stream: int, bytes_max: int, now: float) -> tuple[bytes, bool]:
+        """Bytes of a stream, and whether they were its last."""
+
+    def finish(self, stream: int) -> None:
+        """Ends our direction of a stream."""
+
+    def reset(self, stream: int) -> None:
+        """Ends a stream at once."""
+
+    def ping(self, data: bytes, now: float) -> None:
+        """Sends 32 drawn bytes to come back: "pinged" follows."""
+
+    def push_addresses(self, addresses: Sequence[str], now: float) -> None:
+        """Tells the peer where we listen now."""
+
+    def close(self, now: float) -> None:
+        """Closes it, once everything written is sent, or in 5 s."""
+
+    def round_trip(self) -> float | None:
+        """The shortest time that the muxer's own ping took, in seconds."""
+
+_Message: TypeAlias = tuple[list[CID], list[CID], list[CID], bool, list[tuple[CID, Block]], list[CID], list[CID]]
+_FetchLink: TypeAlias = tuple[CID, int | None, bool]
+
+@final
+class Members:
+    """The blocks of a DAG as they were when it was walked: some 30 bytes of memory for each."""
+
+    def has_many(self, cids: Sequence[CID]) -> list[bool]:
+        """Of each block, whether it is one of them."""
+
+@final
+class BitswapReader:
+    """Reads the bitswap messages of one stream. Their blocks are hashed side by side, and named by what they are."""
+
+    def __new__(cls) -> Self: ...
+    def read(self, connection: Connection, stream: int, now: float) -> tuple[list[_Message], bool, int]:
+        """Whole messages (the fields of `shoal.exchange.message.Message`), whether the stream has ended, and the bytes read.
+
+        Raises `shoal.errors.ProtocolError` where the stream cannot be read on.
+        """
+
+def bitswap_wants(
+    blocks: Sequence[CID], haves: Sequence[CID], cancels: Sequence[CID], is_full: bool, priority: int
+) -> bytes:
+    """A message of wants behind its length. Priorities fall from `priority` on, one by one."""
+
+def canonical_peer_id(text: str) -> str:
+    """A peer id, given in any of its text forms, in base58btc. Raises `shoal.errors.InvalidInput`."""
+
+def parse_multiaddr(text: str) -> tuple[str, str | None, tuple[str, int] | None]:
+    """An address in its canonical text without a peer at its end, that peer, and IP address and port where it is one of TCP."""
+
+def tcp_multiaddr(ip: str, port: int) -> str:
+    """The address of an IP address and TCP port."""
+
 # What follows is for the modules of this package.
 
 _AddedRow: TypeAlias = tuple[CID, str, _Kind, int, int, int]
@@ -315,6 +525,7 @@ class _AddOptions(TypedDict):
 
     profile: Profile
     only_hash: bool
+    nocopy: bool
     wrap: bool
     pin: bool
     pin_name: str | None
@@ -423,7 +634,7 @@ class Store:
     @property
     def path(self) -> str: ...
     def close(self) -> None: ...
-    def stat(self) -> tuple[str, int, int, int, int, int, int, int, int, int]: ...
+    def stat(self) -> tuple[str, int, int, int, int, int, int, int, int, int, int, int]: ...
     def recover(self, watch: _Watch) -> str | None:
         """Takes the lock once, and tells what a crash had left to put right."""
 
@@ -434,6 +645,7 @@ class Store:
         self,
         pieces: Iterator[ReadableBuffer] | Any,
         name: str,
+        length: int | None,
         options: _AddOptions,
         watch: _Watch,
         on_entry: Callable[..., None] | None,
@@ -458,19 +670,43 @@ class Store:
     def has(self, cid: _AnyCID) -> bool: ...
     def has_many(self, cids: Sequence[_AnyCID]) -> list[bool]: ...
     def size(self, cid: _AnyCID) -> int: ...
+    def sizes(self, cids: Sequence[CID]) -> list[int | None]:
+        """Bytes of blocks, None where they are not here."""
+
+    def put_blocks(self, blocks: Sequence[Block], watch: _Watch) -> tuple[int, int]:
+        """Stores checked blocks and commits: how many were new, and their bytes."""
+
+    def fetch_links(self, cids: Sequence[CID]) -> list[list[_FetchLink]]:
+        """What stored blocks link to: block, its bytes as claimed, whether it has no links itself."""
+
+    def members(self, root: _AnyCID, watch: _Watch) -> Members:
+        """Which blocks are under a root, all of which have to be here."""
+
+    def bitswap_blocks(
+        self, sends: Sequence[tuple[Sequence[CID], Sequence[CID], Sequence[CID]]]
+    ) -> list[tuple[bytes, list[CID]]]:
+        """Messages of blocks, haves and dont-haves, each behind its length, and the blocks that could not be read."""
+
     def pins(self) -> list[_PinRow]: ...
     def kept(self, cid: _AnyCID | None, kind: str | None, name: str | None, watch: _Watch) -> list[_PinRow]: ...
     def pin_add(self, content: _Content, recursive: bool, name: str | None, watch: _Watch) -> CID: ...
     def pin_rm(self, cid: _AnyCID, watch: _Watch) -> None: ...
     def delete(self, cids: Sequence[_AnyCID], force: bool, watch: _Watch) -> int: ...
     def lease(self, watch: _Watch) -> Lease: ...
-    def collect(self, dry_run: bool, watch: _Watch) -> tuple[int, int, int, int, int]: ...
+    def collect(self, dry_run: bool, watch: _Watch) -> tuple[int, int, int, int, int, int]: ...
+    def references(self, watch: _Watch) -> list[tuple[str, int, int, int, int]]:
+        """Files outside: path, length, nanoseconds since 1970, blocks, their bytes."""
+
+    def references_check(self, full: bool, watch: _Watch) -> tuple[int, list[tuple[str, str, int | None]]]: ...
+    def references_forget(self, paths: list[str] | None, watch: _Watch) -> tuple[list[str], int, int]:
+        """Forgets these files, or without any those that changed: paths, blocks, their bytes."""
+
     def verify(
         self, rate: int | None, checkpoint: str | bytes | None, repair_from: str | bytes | None, watch: _Watch
     ) -> tuple[
         int,
         int,
-        list[tuple[CID | None, int | None, int, str]],
+        list[tuple[CID | None, int | None, int, str, str | None]],
         list[CID],
         list[CID],
         bool,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from shoal.results import Added, Progress
 
-__all__ = ["AddKeywords", "AnyCID", "BytesLike", "Content", "PathLike", "Source", "open_source"]
+__all__ = ["AddKeywords", "AnyCID", "BytesLike", "Content", "PathLike", "Source", "length_of", "open_source"]
 
 BytesLike: TypeAlias = "ReadableBuffer"
 """`bytes`, or anything else with the buffer protocol."""
@@ -37,6 +37,7 @@ class AddKeywords(TypedDict, total=False):
 
     profile: Profile | str
     only_hash: bool
+    nocopy: bool
     pin: bool
     pin_name: str | None
     wrap: bool
@@ -74,6 +75,17 @@ def open_source(source: Source) -> tuple[str, None] | tuple[None, Iterator[Bytes
         f"what can be added is a path, bytes, an open binary file or an iterable of bytes, not {type(source).__name__}"
     )
     raise TypeError(message)
+
+
+def length_of(source: Source) -> int | None:
+    """How many bytes a source will give, where that is known before it is read: of content, and of no path."""
+    if isinstance(source, str | os.PathLike) or hasattr(source, "read"):
+        return None
+    try:
+        with memoryview(source) as view:  # type: ignore[arg-type]  # that is the question
+            return view.nbytes
+    except TypeError:
+        return None
 
 
 def _read_all(read: Any) -> Iterator[BytesLike]:

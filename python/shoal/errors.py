@@ -16,18 +16,28 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cancelled",
+    "CannotListen",
     "CarError",
+    "ConnectionLost",
     "Damaged",
+    "DialTimeout",
     "ExportError",
+    "FetchFailed",
     "Incomplete",
+    "InvalidAddress",
     "InvalidCID",
     "InvalidInput",
+    "InvalidTicket",
+    "NetworkError",
+    "NodeNotRunning",
+    "NodeRunning",
     "NotADirectory",
     "NotAFile",
     "NotFound",
     "NotPinned",
     "Pinned",
     "Poisoned",
+    "ProtocolError",
     "ReadOnly",
     "ShoalError",
     "SourceError",
@@ -35,7 +45,9 @@ __all__ = [
     "StoreFormat",
     "StoreFull",
     "StoreLocked",
+    "StreamClosed",
     "UnknownProfile",
+    "Unreachable",
     "UnsafePath",
     "UnsupportedCodec",
     "UnsupportedHash",
@@ -105,6 +117,14 @@ class InvalidInput(ShoalError, ValueError):
 
 class InvalidCID(InvalidInput):
     """Text or bytes are not a CID, or a CID has not the form asked for."""
+
+
+class InvalidAddress(InvalidInput):
+    """Text is not a multiaddr, or not one that can be used so."""
+
+
+class InvalidTicket(InvalidInput):
+    """Text is not a ticket: cut short, mistyped, of another version, or something else."""
 
 
 class UnknownProfile(InvalidInput):
@@ -202,6 +222,56 @@ class NotPinned(ShoalError):
     """There is no such pin."""
 
     cid: CID | None = None
+
+
+class NetworkError(ShoalError):
+    """Something between peers did not work. What is in the store is not touched by it."""
+
+    exit_code = 4
+
+
+class Unreachable(NetworkError, ConnectionError):
+    """Nobody could be reached at an address, or at any of several."""
+
+    reasons: dict[str, str] | None = None
+    """What was wrong with each address, where several were tried."""
+
+
+class DialTimeout(Unreachable, TimeoutError):
+    """An address did not answer in time."""
+
+
+class ConnectionLost(NetworkError, ConnectionError):
+    """A connection ended without its proper end: the peer or the network broke it, or a send of ours was cut off in the middle."""
+
+
+class StreamClosed(NetworkError):
+    """The stream or listener was closed on our side, before or during the call."""
+
+
+class CannotListen(NetworkError, OSError):
+    """An address cannot be listened on."""
+
+    exit_code = 1
+
+
+class ProtocolError(NetworkError):
+    """A peer sent what its protocol does not allow. The connection to it was closed."""
+
+
+class NodeNotRunning(NetworkError):
+    """No node runs over the store, and what was asked for needs one."""
+
+
+class NodeRunning(ShoalError):
+    """Another process is the store's node already."""
+
+
+class FetchFailed(NetworkError):
+    """Not everything could be fetched. What came is kept for a while: asking again goes on from there."""
+
+    cid: CID | None = None
+    """The first block that is lacking."""
 
 
 class Cancelled(ShoalError):

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 
+from shoal._core import __version__, canonical_peer_id
+from shoal.identity import load_identity
+from shoal.network import Network
 from shoal.operation import Operation
 from shoal.store import Store
 from shoal.stream import AsyncFile, Pulled
+from shoal.transfer import Transfer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
     from anyio.abc import TaskGroup
 
-    from shoal._core import CID, Block, Lease
+    from shoal._core import CID, Block, Identity, Lease
     from shoal.content import AddKeywords, AnyCID, BytesLike, Content, PathLike, Source
     from shoal.results import (
         Added,
@@ -29,12 +34,20 @@ if TYPE_CHECKING:
         DagStat,
         Entry,
         Exported,
+        Fetched,
+        Forgotten,
         Imported,
+        NodeId,
+        PeerInfo,
         Pin,
         Presence,
+        Reference,
+        ReferenceReport,
         StoreStat,
         VerifyReport,
     )
+    from shoal.swarm import SwarmEvent
+    from shoal.transport.base import Transport
 
 __all__ = ["AsyncFile", "Node", "Operation"]
 
@@ -48,6 +61,7 @@ class Node:
     """A store for asyncio and trio: `async with shoal.Node(path) as node`.
 
     Takes what `Store` takes, or a `Store`. Work is done in at most `threads` threads at a time; the event loop is never blocked.
+    With `bytes_per_second`, connections together receive no more than that, and send no more.
     Long verbs return an `Operation`: await it for the result, iterate it for progress. Leaving the node stops what still runs.
 
         >>> import anyio
@@ -69,6 +83,12 @@ class Node:
         size_max: int | None = None,
         lock_wait: float = 30.0,
         threads: int | None = None,
+        listen: Sequence[str] = (),
+        serve: Literal["shared", "all"] = "shared",
+        identity: Identity | None = None,
+        transports: Mapping[str, Transport] | None = None,
+        security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+        bytes_per_second: int | None = None,
     ) -> None:
         self._given = store
         self._settings: dict[str, Any] = {
@@ -83,10 +103,22 @@ class Node:
         self._tasks: TaskGroup | None = None
         self._limiter: anyio.CapacityLimiter | None = None
         self._running: set[Operation[Any]] = set()
+        self._listen = tuple(listen)
+        self._to_others: dict[str, Any] = {
+            "serve": serve,
+            "transports": transports,
+            "security": security,
+            "bytes_per_second": bytes_per_second,
+        }
+        self._identity = identity
+        self._network: Network | None = None
+        self._starting = anyio.Lock()
+        self.swarm = SwarmVerbs(self)
         self.blob = BlobVerbs(self)
         self.block = BlockVerbs(self)
         self.dag = DagVerbs(self)
         self.pin = PinVerbs(self)
+        self.references = ReferenceVerbs(self)
         self.repo = RepoVerbs(self)
 
     async def __aenter__(self) -> Self:
@@ -100,6 +132,14 @@ class Node:
             self._opened = await anyio.to_thread.run_sync(lambda: Store(given, **self._settings), limiter=self._limiter)
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
+        self._background = anyio.create_task_group()
+        try:
+            await self._background.__aenter__()
+            for address in self._listen:
+                await self.listen(address)
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     async def __aexit__(
@@ -111,6 +151,8 @@ class Node:
         for operation in list(self._running):
             operation.cancel()
         try:
+            self._background.cancel_scope.cancel()
+            await self._background.__aexit__(None, None, None)
             # Its tasks are all threads of operations, which end soon now and must be waited for. The exception goes its own way:
             # a task group would wrap it.
             tasks.cancel_scope.shield = True
@@ -200,8 +242,132 @@ class Node:
         return await self._run(lambda: store.resolve(content))
 
     def get(self, content: Content, target: PathLike | None = None, *, force: bool = False) -> Operation[Exported]:
-        """Writes a file, a directory or a symbolic link to disk; see `Store.get`."""
-        return self._operate("get", lambda store: store.get(content, target, force=force))
+        """Writes a file, a directory or a symbolic link to disk; see `Store.get`. What is not here is fetched from peers first.
+
+        Without a peer that is connected, only what is here can be had.
+        """
+        network = self._network
+        if network is None or not network.swarm.peers:
+            return self._operate("get", lambda store: store.get(content, target, force=force))
+
+        async def work(transfer: Transfer[Exported]) -> Exported:
+            await network.fetch(content, transfer)
+            return await self._operate("get", lambda store: store.get(content, target, force=force))
+
+        return self._transfer("get", work)
+
+    # Peers
+
+    async def _connected(self) -> Network:
+        """The network, started when it is first needed."""
+        store = self.store
+        async with self._starting:
+            if self._network is None:
+                identity = self._identity
+                if identity is None:
+                    identity = await self._run(lambda: load_identity(store.path))
+                network = Network(store, identity, agent=f"shoal/{__version__}", **self._to_others)
+                await self._background.start(network.run)
+                self._network = network
+        return self._network
+
+    def _transfer(self, phase: str, work: Callable[[Transfer[T]], Awaitable[T]]) -> Transfer[T]:
+        assert self._tasks is not None  # noqa: S101
+        assert self._limiter is not None  # noqa: S101
+        return Transfer(phase, work, self.store, self._tasks, self._limiter, self._running)
+
+    async def listen(self, address: str = "/ip4/127.0.0.1/tcp/0") -> list[str]:
+        """Lets peers in at an address, and tells those who are connected. Returns where they can, each address with this node's id.
+
+        Only this machine unless another address is given: `/ip4/0.0.0.0/tcp/4001` is every network it is on. Port 0 takes a free one.
+        Raises `InvalidAddress` and `CannotListen`.
+        """
+        network = await self._connected()
+        return [f"{each}/p2p/{network.swarm.id}" for each in await network.swarm.listen(address)]
+
+    async def connect(self, address: str, *more: str) -> str:
+        """Connects to a peer, `/ip4/192.0.2.1/tcp/4001/p2p/12D3Koo…`, and returns its id. More addresses are other ways to it.
+
+        Without an id at the end, whoever answers is taken. Raises `InvalidAddress`, and `Unreachable` with what each address said.
+        """
+        return await (await self._connected()).connect(address, *more)
+
+    async def disconnect(self, peer: str) -> bool:
+        """Closes the connections to a peer; whether there were any."""
+        return self._network is not None and self._network.swarm.disconnect(canonical_peer_id(peer))
+
+    async def id(self) -> NodeId:
+        """What this node is to others: its peer id, where it listens, what it speaks. The id is made at the first use, and kept."""
+        return (await self._connected()).id()
+
+    async def peers(self) -> list[PeerInfo]:
+        """Who is connected."""
+        return [] if self._network is None else self._network.peers()
+
+    async def ping(self, peer: str) -> float:
+        """Seconds to a connected peer and back. Raises `Unreachable`."""
+        return await (await self._connected()).ping(peer)
+
+    async def serve(self, content: Content) -> CID:
+        """Lets peers fetch a file or directory, all of which has to be here: its CID. With `serve="all"` every block can be fetched.
+
+        It lasts as long as the node, and does not listen: see `listen`.
+        """
+        network = await self._connected()
+        store = self.store
+        root, _ = await self._run(lambda: store.resolve(content))
+        await network.share(root)
+        return root
+
+    @property
+    def served(self) -> list[CID]:
+        """The roots that `serve` lets peers fetch."""
+        return [] if self._network is None else list(self._network.serving.shared)
+
+    @contextlib.contextmanager
+    def listening_to_events(self, hear: Callable[[SwarmEvent], None]) -> Iterator[None]:
+        """Calls `hear` in the event loop for every peer that comes, says what it is, or goes, until the block ends.
+
+        It must not wait. Of a node that has no network yet, nothing is heard: `await node.id()` starts it.
+        """
+        if self._network is None:
+            yield
+            return
+        heard = self._network.swarm.on_event
+        heard.append(hear)
+        try:
+            yield
+        finally:
+            heard.remove(hear)
+
+    async def unserve(self, content: Content) -> bool:
+        """Takes that back; whether it was served."""
+        store = self.store
+        root, _ = await self._run(lambda: store.resolve(content))
+        return self._network is not None and self._network.unshare(root)
+
+    def fetch(
+        self,
+        content: Content,
+        *,
+        peers: Sequence[str] = (),
+        pin: bool = False,
+        patience: float = 30.0,
+        timeout: float | None = None,
+    ) -> Transfer[Fetched]:
+        """Brings a file, a directory or any DAG into the store, from all peers that are connected, and from `peers`, addresses of those
+        that are said to have it.
+
+        Gives up what nobody has given for `patience` seconds, and everything after `timeout`. Raises `FetchFailed`; what came stays
+        until the next collection, and the same call goes on from there. With `pin`, it stays for good when it is whole.
+        """
+
+        async def work(transfer: Transfer[Fetched]) -> Fetched:
+            network = await self._connected()
+            likely = [await network.connect(address) for address in peers]
+            return await network.fetch(content, transfer, likely=likely, patience=patience, timeout=timeout, pin=pin)
+
+        return self._transfer("fetch", work)
 
     def refs(
         self, content: Content, *, recursive: bool = False, unique: bool = False, depth_max: int | None = None
@@ -247,6 +413,26 @@ class _Verbs:
 
     def _store(self) -> Store:
         return self._node.store
+
+
+class SwarmVerbs(_Verbs):
+    """`node.swarm`: who is connected, by Kubo's names."""
+
+    async def connect(self, address: str) -> str:
+        """See `Node.connect`."""
+        return await self._node.connect(address)
+
+    async def disconnect(self, peer: str) -> bool:
+        """See `Node.disconnect`."""
+        return await self._node.disconnect(peer)
+
+    async def peers(self) -> list[PeerInfo]:
+        """See `Node.peers`."""
+        return await self._node.peers()
+
+    async def addrs(self) -> list[str]:
+        """Where this node listens, each address with its id."""
+        return (await self._node.id()).addrs
 
 
 class BlockVerbs(_Verbs):
@@ -403,6 +589,23 @@ class PinVerbs(_Verbs):
         """The pins; see `Store.pins.ls`."""
         store = self._store()
         return await self._node._run(lambda: store.pins.ls(cid=cid, kind=kind, name=name))
+
+
+class ReferenceVerbs(_Verbs):
+    """`node.references`: files added without a copy."""
+
+    async def ls(self) -> list[Reference]:
+        """Every file that blocks are read from; see `Store.references.ls`."""
+        store = self._store()
+        return await self._node._run(store.references.ls)
+
+    def check(self, *, full: bool = False) -> Operation[ReferenceReport]:
+        """Looks whether the files are as they were; see `Store.references.check`."""
+        return self._node._operate("check", lambda store: store.references.check(full=full))
+
+    async def forget(self, paths: Iterable[PathLike] = (), *, changed: bool = False) -> Forgotten:
+        """Forgets files, or what changed; see `Store.references.forget`."""
+        return await self._node._operate("forget", lambda store: store.references.forget(paths, changed=changed))
 
 
 class RepoVerbs(_Verbs):

@@ -10,17 +10,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Added",
+    "ChangedFile",
     "Collected",
     "DagStat",
     "Damage",
     "Entry",
     "Exported",
+    "Fetched",
+    "Forgotten",
     "HurtPath",
     "Imported",
     "Migrated",
+    "NodeId",
+    "PeerInfo",
     "Pin",
     "Presence",
     "Progress",
+    "Reference",
+    "ReferenceReport",
     "StoreStat",
     "StoreVersion",
     "VerifyReport",
@@ -87,6 +94,55 @@ class Progress:
     files_total: int | None
     current: str | None
     """The path or CID at hand."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a fetch has brought. All of it is in the store, and durable."""
+
+    cid: CID
+    bytes: int
+    """Bytes of blocks that came; what was here already is not among them."""
+    blocks: int
+    seconds: float
+    first_seconds: float | None
+    """Until the first block came; None where none had to."""
+    peers: dict[str, int]
+    """Bytes that each peer gave, by its id."""
+    duplicate_bytes: int
+    """Bytes that came twice."""
+
+
+@dataclass(frozen=True)
+class NodeId:
+    """What a node is to others."""
+
+    id: str
+    """Its peer id."""
+    addrs: list[str]
+    """Where it listens, each with its id."""
+    protocols: list[str]
+    """What peers may begin streams for."""
+    agent: str
+
+
+@dataclass(frozen=True)
+class PeerInfo:
+    """A peer that is connected."""
+
+    id: str
+    address: str
+    """Where this side reaches it, or sees it come from."""
+    direction: Literal["out", "in"]
+    """Who dialed: "out" for this node."""
+    security: str
+    agent: str | None
+    """Its program, as it says."""
+    protocols: list[str]
+    round_trip: float | None
+    """Seconds; None before it was measured."""
+    received_bytes: int
+    sent_bytes: int
 
 
 @dataclass(frozen=True)
@@ -158,19 +214,25 @@ class StoreStat:
     """Whole files kept beside the packs, each under one CID."""
     blob_bytes: int
     """Their bytes."""
+    references: int
+    """Blocks that stand in files outside the store, each as often as a file is known to have it."""
+    reference_bytes: int
+    """Their bytes, which the store does not hold."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A block, or a place of a blob, that is not what its CID says."""
+    """A block, or a place of a blob or of a file outside, that is not what its CID says."""
 
     cid: CID | None
     """None where even its name cannot be read."""
     pack: int | None
-    """None for a blob, which has files of its own."""
+    """None for a blob, which has files of its own, and for files outside."""
     offset: int
-    """Where its section begins in the pack, or the damaged 16 KiB in the blob, in bytes."""
+    """Where its section begins in the pack, the damaged 16 KiB in the blob, or the block in the file outside, in bytes."""
     reason: str
+    path: str | None = None
+    """The file outside, for what was added without a copy."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +305,56 @@ class Collected:
     kept_bytes: int
     dry_run: bool
     packs_removed: int
+    references_dropped: int
+    """References to blocks in files outside, each as often as a file was known to have the block. The files stay."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A file outside the store that blocks are read from."""
+
+    path: str
+    size: int
+    """Its bytes when it was added."""
+    mtime: float
+    """Its modification time then."""
+    blocks: int
+    """Blocks that stand in it."""
+    bytes: int
+    """Their bytes."""
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """A file outside the store that is not as it was, or a table of the store's own that names such files and is damaged."""
+
+    path: str
+    reason: str
+    """What happened to it, as in "was written to since it was added"."""
+    offset: int | None
+    """Where its bytes differ first; None where nobody read them."""
+
+
+@dataclass(frozen=True)
+class ReferenceReport:
+    """What `references.check` found."""
+
+    files: int
+    """Looked at."""
+    changed: list[ChangedFile]
+    ok: bool
+    """Whether nothing changed."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What `references.forget` dropped."""
+
+    paths: list[str]
+    blocks: int
+    """Blocks that were referenced in these files."""
+    bytes: int
+    """Their bytes."""
 
 
 @dataclass(frozen=True)

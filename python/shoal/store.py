@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, overload
 from shoal import _core
 from shoal._core import CID, Block, Lease, Path, Profile
 from shoal.blob import BlobApi
-from shoal.content import open_source
+from shoal.content import length_of, open_source
 from shoal.dag import DagApi
 from shoal.errors import InvalidInput, SourceError
 from shoal.file import File
 from shoal.pin import PinApi
+from shoal.reference import ReferenceApi
 from shoal.results import Added, Collected, Damage, Entry, Exported, HurtPath, Progress, StoreStat, VerifyReport
 from shoal.target import descriptor_of, write_all
 
@@ -67,6 +68,8 @@ class Store:
     """What is kept: `add`, `rm`, `ls`."""
     pin: PinApi
     """The same as `pins`."""
+    references: ReferenceApi
+    """Files added without a copy: `ls`, `check`, `forget`."""
 
     def __init__(
         self,
@@ -94,6 +97,7 @@ class Store:
         self.blob = BlobApi(self)
         self.dag = DagApi(self)
         self.pins = self.pin = PinApi(self)
+        self.references = ReferenceApi(self)
 
     def _under(self, operation: _core.Operation) -> Store:
         """The same store, its long calls counted and cancelled by `operation`."""
@@ -140,6 +144,7 @@ class Store:
         profile: Profile | str = "blake3",
         name: str | None = None,
         only_hash: bool = False,
+        nocopy: bool = False,
         pin: bool = True,
         pin_name: str | None = None,
         wrap: bool = False,
@@ -160,6 +165,10 @@ class Store:
         `source` is a path (str or PathLike), content (bytes-like), an open binary file (read from where it stands to its end),
         or an iterable of pieces. `profile` decides the CID. `only_hash` computes it and stores nothing.
 
+        `nocopy` leaves files where they are and keeps only where in them each block is: less than 1 % of their size. Whatever reads
+        such a block reads the file and checks it; from a file that changed, moved or became shorter it raises `Damaged` instead, which
+        names it. Takes paths, and the profiles with raw leaves: blake3, blake3-cdc, unixfs-v1-2025. See `Store.references`.
+
         `wrap` puts the source into a directory of its own, content without a name under its CID. Names that begin with a dot are
         left out unless `hidden`; so is what matches `ignore` (patterns as in .gitignore) or the `ignore_files` of such patterns.
         `mode` (permission bits) and `mtime` (seconds since 1970; a Fraction for exact nanoseconds) are kept in the DAG when
@@ -175,6 +184,7 @@ class Store:
             {
                 "profile": profile,
                 "only_hash": only_hash,
+                "nocopy": nocopy,
                 "pin": pin,
                 "pin_name": pin_name,
                 "wrap": wrap,
@@ -203,7 +213,8 @@ class Store:
                 name = _name_of(source)
             rename = None
             hear = None if on_entry is None else _hearer(on_entry, profile_name, None, stored=not only_hash)
-            roots, new_blocks, new_bytes = self._core.add_stream(pieces, name or "", on_entry=hear, **keywords)
+            length = length_of(source)
+            roots, new_blocks, new_bytes = self._core.add_stream(pieces, name or "", length, on_entry=hear, **keywords)
         return _added(roots[0], profile_name, new_blocks, new_bytes, rename, stored=not only_hash)
 
     def add_many(self, sources: Iterable[PathLike], **keywords: Unpack[AddKeywords]) -> list[Added]:
@@ -475,8 +486,8 @@ class Store:
         put stays. Other processes wait to write. Raises `NotFound` or `Damaged` when a pinned DAG cannot be walked to its end; nothing
         was deleted then.
         """
-        freed, freed_bytes, kept, kept_bytes, packs = self._core.collect(dry_run, self._watch("gc", progress))
-        return Collected(freed, freed_bytes, kept, kept_bytes, dry_run, packs)
+        freed, freed_bytes, kept, kept_bytes, packs, dropped = self._core.collect(dry_run, self._watch("gc", progress))
+        return Collected(freed, freed_bytes, kept, kept_bytes, dry_run, packs, dropped)
 
     def stat(self) -> StoreStat:
         """What the store holds, in counts and bytes."""
@@ -486,6 +497,7 @@ class Store:
 _ADD_DEFAULTS: dict[str, Any] = {
     "profile": "blake3",
     "only_hash": False,
+    "nocopy": False,
     "pin": True,
     "pin_name": None,
     "wrap": False,

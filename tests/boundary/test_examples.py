@@ -30,6 +30,7 @@ NOT_RUN = {
     "CONTRIBUTING.md": 1,
     "docs/how-to/pandas-xarray-pytorch.md": 2,
     "docs/testing.md": 1,
+    "docs/transport.md": 1,
     "docs/benchmarks/index.md": 2,
 }
 

@@ -1,4 +1,4 @@
-"""The counterpart, Kubo, and the two command lines side by side.
+"""The counterpart, Kubo: its command line beside ours, and its daemon, with which our nodes exchange.
 
 Not here: what is compared. A test in this folder gives both programs the same input and the same flags, and the
 answers must be equal. Kubo is named by SHOAL_KUBO, or lies in the cache of `.ci/run`; it never touches the network.
@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +23,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 MEMORY = Path("/dev/shm")
 # What a repository of Kubo's is made with to do by default what a profile says. The oldest profile is what Kubo does
 # unless told otherwise; naming it there would also fix what flags such as `--cid-version` imply.
 HOMES = {"unixfs-v1-2025": "unixfs-v1-2025,test", "unixfs-v0-2015": "test"}
+# What keeps a daemon to itself: it asks nobody, is told of nobody, and listens on this machine alone.
+ALONE: dict[str, object] = {
+    "Bootstrap": [],
+    "Routing.Type": "none",
+    "Discovery.MDNS.Enabled": False,
+    "AutoConf.Enabled": False,
+    "Addresses.Swarm": ["/ip4/127.0.0.1/tcp/0"],
+}
+READY = b"Daemon is ready"
+START_SECONDS = 60
+STOP_SECONDS = 20
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -104,6 +118,59 @@ class Kubo(Program):
         if profile == "blake3":
             profile, arguments = "unixfs-v1-2025", ("--hash=blake3", *arguments)
         return _lines(self.at(profile).run("add", "--progress=false", *arguments, stdin=stdin, cwd=cwd))
+
+
+class KuboDaemon(Program):
+    """A repository and, between `start` and `stop`, the daemon that serves it. It can be killed and started again."""
+
+    def __init__(self, command: Sequence[str], folder: Path, settings: dict[str, object]) -> None:
+        super().__init__(command, {"IPFS_PATH": str(folder / "repository"), "IPFS_TELEMETRY": "off"})
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.id = ""
+        self.agent = ""
+        self.address = ""
+        """Where it listens; another place after each start."""
+        folder.mkdir()
+        self.run("init", "--profile=unixfs-v1-2025,test")
+        for name, value in (ALONE | settings).items():
+            self.run("config", "--json", name, json.dumps(value))
+
+    def start(self) -> None:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*self.command, "daemon"], env=self.environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        ends_at = time.monotonic() + START_SECONDS
+        while READY not in self._log.read_bytes():
+            is_waited_for = self._process.poll() is None and time.monotonic() < ends_at
+            assert is_waited_for, self._log.read_text(errors="replace")
+            time.sleep(0.05)
+        about = json.loads(self.run("id"))
+        self.id, self.agent, (self.address,) = about["ID"], about["AgentVersion"], about["Addresses"]
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """At once, as the system does when memory is short."""
+        self.signal(signal.SIGKILL)
+        self._wait()
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self.signal(signal.SIGTERM)
+        try:
+            self._wait()
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        self._process.wait(STOP_SECONDS)
+        self._process = None
 
 
 class Shoal(Program):
@@ -210,6 +277,23 @@ def kubo(workspace: Path) -> Kubo:
             return Kubo(binary, folder)
     looked = named or f"{cache}/kubo*/ipfs"
     raise FileNotFoundError(f"no Kubo at {looked}; build it with `.ci/run kubo` or name it in SHOAL_KUBO")
+
+
+@pytest.fixture(scope="session")
+def start_daemon(kubo: Kubo, workspace: Path) -> Iterator[Callable[..., KuboDaemon]]:
+    """Call it with a name and settings of Kubo's: a daemon of that name that runs until the end of the session."""
+    made: dict[str, KuboDaemon] = {}
+
+    def start(name: str, **settings: object) -> KuboDaemon:
+        if name not in made:
+            dotted = {key.replace("__", "."): value for key, value in settings.items()}
+            made[name] = KuboDaemon(kubo.command, workspace / name, dotted)
+            made[name].start()
+        return made[name]
+
+    yield start
+    for daemon in made.values():
+        daemon.stop()
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# `sharing`, which several suites here use.
+sys.path.insert(0, str(Path(__file__).parent))
+
 # Long enough for a busy machine; nothing here takes a tenth of it.
 SECONDS_MAX = 120
 

@@ -53,6 +53,8 @@ STAT = {
     "version": INTEGER,
     "blobs": INTEGER,
     "blob_bytes": INTEGER,
+    "references": INTEGER,
+    "reference_bytes": INTEGER,
 }
 PRESENCE = {"cid": TEXT, "bytes": INTEGER, "present_bytes": INTEGER, "whole": BOOLEAN, "ranges": LIST}
 COLLECTED = {
@@ -62,6 +64,7 @@ COLLECTED = {
     "kept_bytes": INTEGER,
     "dry_run": BOOLEAN,
     "packs_removed": INTEGER,
+    "references_dropped": INTEGER,
 }
 REPORT = {
     "ok": BOOLEAN,
@@ -125,6 +128,12 @@ SCHEMAS = [
     (["repo", "stat"], STAT),
     (["repo", "version"], {"found": INTEGER, "known": INTEGER}),
     (["repo", "migrate"], {"from_version": INTEGER, "to_version": INTEGER, "steps": LIST, "dry_run": BOOLEAN}),
+    (
+        ["repo", "references", "ls"],
+        {"path": TEXT, "size": INTEGER, "mtime": float, "blocks": INTEGER, "bytes": INTEGER},
+    ),
+    (["repo", "references", "check"], {"files": INTEGER, "changed": LIST, "ok": BOOLEAN}),
+    (["repo", "references", "forget", "photos"], {"paths": LIST, "blocks": INTEGER, "bytes": INTEGER}),
     (["gc"], COLLECTED),
     (["repo", "gc"], COLLECTED),
     (["verify"], REPORT),
@@ -146,6 +155,7 @@ def test_every_line_is_an_object_with_these_keys(shoal, photos, words, schema) -
         "OBJECT": shoal("dag", "put", "record.json").word,
     }
     shoal("dag", "export", known["ROOT"], "-o", "photos.car")
+    shoal("add", "--nocopy", "notes.txt")
     filled = [known.get(word.split("/")[0], word.split("/")[0]) + word[len(word.split("/")[0]) :] for word in words]
     run = shoal(*filled, "--json")
     assert run.json_lines, "nothing was printed"

@@ -11,7 +11,9 @@ import pytest
 TESTS = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize(("oracle", "golden"), [("dag_json", "dag.json"), ("car", "car.json")])
+@pytest.mark.parametrize(
+    ("oracle", "golden"), [("dag_json", "dag.json"), ("car", "car.json"), ("ticket", "ticket.json")]
+)
 def test_the_oracle_writes_the_golden_file_again(oracle, golden, tmp_path):
     write = f"import sys, pathlib as p, dag_json as w, {oracle} as o; w.write_vectors(p.Path(sys.argv[1]), o.vectors())"
     subprocess.run([sys.executable, "-c", write, tmp_path / golden], cwd=TESTS / "reference", check=True)

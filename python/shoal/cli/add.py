@@ -121,6 +121,7 @@ def _mode(_: click.Context, parameter: click.Parameter, value: str | None) -> in
         "shoal add photos                                    # a directory, with everything below it",
         "shoal add -Q --profile unixfs-v1-2025 notes.txt     # only the CID, the same as from ipfs",
         "echo hello | shoal add --stdin-name greeting.txt    # from a pipe",
+        "shoal add --nocopy photos                           # leaves the files where they are, and copies none",
         "shoal add --layout blob photos/sea.txt              # one CID for the whole file, whatever its size",
     ],
 )
@@ -137,6 +138,11 @@ def _mode(_: click.Context, parameter: click.Parameter, value: str | None) -> in
 @click.option("--silent", is_flag=True, help="Print nothing.")
 @progress_option()
 @click.option("-n", "--only-hash", is_flag=True, help="Compute the CID and store nothing.")
+@click.option(
+    "--nocopy",
+    is_flag=True,
+    help="Leave the files where they are and keep only where in them each block is.",
+)
 @click.option(
     "-w",
     "--wrap-with-directory",
@@ -245,6 +251,8 @@ def add(
         flags["mtime"] += Fraction(mtime_nsecs, 1_000_000_000)
     if flags["pin_name"] is not None and (pin is False or flags["only_hash"]):
         raise click.UsageError("--pin-name names a pin, and nothing would be pinned: leave it out")
+    if flags["nocopy"] and flags["only_hash"]:
+        raise click.UsageError("--only-hash stores nothing, so there is nothing to leave in place: leave out --nocopy")
     metadata = any(flags[name] not in (None, False) for name in ("preserve_mode", "preserve_mtime", "mode", "mtime"))
     base = _named(profile or session.settings.text("add.profile"), flag=profile is not None)
     chosen = profile_of(base, keeps_metadata=metadata, **{name: flags.pop(name) for name in _SHAPE_FLAGS})

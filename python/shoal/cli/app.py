@@ -21,7 +21,7 @@ from shoal.cli.stream import settle_streams
 # Every command, by section of the help page: its module in shoal.cli, which holds a command of that name.
 SECTIONS: dict[str, dict[str, str]] = {
     "Files": {"add": "add", "get": "get", "cat": "cat", "ls": "ls", "refs": "refs"},
-    "Network": {"serve": "serve"},
+    "Network": {"share": "share", "serve": "serve"},
     "Data structures": {"block": "block", "blob": "blob", "dag": "dag", "cid": "cid"},
     "Store": {"pin": "pin", "gc": "repo", "verify": "repo", "repo": "repo", "config": "config"},
     "This machine": {"demo": "demo", "bench": "bench", "completion": "completion"},

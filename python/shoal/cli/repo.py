@@ -13,6 +13,7 @@ from shoal.cli.command import Family, byte_count, command, progress_option
 from shoal.cli.ending import DAMAGED, OK
 from shoal.cli.output import columns, human_bytes, printable
 from shoal.cli.progress import shown
+from shoal.cli.reference import references
 from shoal.cli.session import Session, pass_session
 from shoal.errors import NotFound
 
@@ -49,6 +50,8 @@ def _stat_rows(found: StoreStat, *, human: bool, size_only: bool) -> list[list[s
         ["NumPacks:", str(found.packs)],
         ["NumBlobs:", str(found.blobs)],
         ["BlobSize:", size(found.blob_bytes)],
+        ["NumReferences:", str(found.references)],
+        ["ReferenceSize:", size(found.reference_bytes)],
         ["NumPins:", str(found.pins)],
         ["RepoPath:", printable(found.path)],
         ["Version:", f"shoal-store@{found.version}"],
@@ -108,10 +111,15 @@ def gc(session: Session, dry_run: bool, quiet: bool, progress: bool | None) -> N
     if quiet and not session.json:
         return
     verb = "would remove" if dry_run else "removed"
+    dropped = []
+    if done.references_dropped:
+        forget = "would forget" if dry_run else "forgot"
+        dropped.append(f"{forget} where {done.references_dropped} blocks are in files outside")
     session.output.result(
         done,
         f"{verb} {done.blocks} blocks ({human_bytes(done.bytes)}), "
         f"kept {done.kept_blocks} ({human_bytes(done.kept_bytes)})",
+        *dropped,
     )
 
 
@@ -179,6 +187,8 @@ def _record(report: VerifyReport) -> dict[str, object]:
 
 
 def _place(entry: Damage) -> str:
+    if entry.path is not None:
+        return f"in {printable(entry.path)} at {entry.offset}"
     return f"at {entry.offset}" if entry.pack is None else f"in pack {entry.pack} at {entry.offset}"
 
 
@@ -208,3 +218,4 @@ def _report_lines(report: VerifyReport) -> list[str]:
 
 repo.add_command(gc)
 repo.add_command(verify)
+repo.add_command(references)

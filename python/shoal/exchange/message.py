@@ -9,8 +9,10 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from shoal._core import CID
+    from shoal._core import CID, Block
 
+Data: TypeAlias = "Block | bytes"
+"""A block's bytes, of which the policy only counts how many."""
 Peer: TypeAlias = Hashable
 """Who a peer is. Only compared."""
 
@@ -24,7 +26,7 @@ class Message(NamedTuple):
     cancels: Sequence[CID] = ()
     is_full: bool = False
     """The wants are all there are: earlier ones are void."""
-    blocks: Sequence[tuple[CID, bytes]] = ()
+    blocks: Sequence[tuple[CID, Data]] = ()
     """With the CIDs that their bytes have, whatever was asked for."""
     haves: Sequence[CID] = ()
     dont_haves: Sequence[CID] = ()

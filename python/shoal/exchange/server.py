@@ -179,6 +179,10 @@ class Server:
                 ledger.dont_haves[cid] = None
                 self._join(ledger)
 
+    def is_awaited(self, cid: CID) -> bool:
+        """Some peer waits for a block that is lacking, or not looked up yet."""
+        return cid in self._waiting
+
     def stored(self, cid: CID, size: int) -> None:
         """A block is here now that may be served: whoever waits for it gets it."""
         if cid in self._waiting:

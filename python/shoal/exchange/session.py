@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from shoal._core import CID
-    from shoal.exchange.message import Link, Message, Peer
+    from shoal.exchange.message import Data, Link, Message, Peer
     from shoal.exchange.peer_state import Asked
 
 
@@ -143,6 +143,11 @@ class Session:
         """Things remembered that a long fetch could make many of: links, wants, what was asked of whom."""
         return self._frontier.known_links + len(self._wants) + sum(peer.held for peer in self._peers.values())
 
+    def was_told_of(self, peer: Peer, cid: CID) -> bool:
+        """The peer was asked for the block, or about it, by this session."""
+        state = self._peers.get(peer)
+        return state is not None and state.was_told_of(cid)
+
     def deadline(self) -> float | None:
         """When `on_time` is to be called; None when there is nothing to wait for."""
         if self.is_done:
@@ -168,7 +173,7 @@ class Session:
         if state is not None:
             self._forget(state)
 
-    def received(self, peer: Peer, message: Message, now: float) -> list[tuple[CID, bytes]]:
+    def received(self, peer: Peer, message: Message, now: float) -> list[tuple[CID, Data]]:
         """A peer's message. Returns the blocks that were lacking, each once: only these may be stored."""
         self._now = now
         state = self._peers.get(peer)
@@ -239,8 +244,8 @@ class Session:
 
     # What peers send
 
-    def _take_blocks(self, peer: PeerState, blocks: Sequence[tuple[CID, bytes]], now: float) -> list[tuple[CID, bytes]]:
-        accepted: list[tuple[CID, bytes]] = []
+    def _take_blocks(self, peer: PeerState, blocks: Sequence[tuple[CID, Data]], now: float) -> list[tuple[CID, Data]]:
+        accepted: list[tuple[CID, Data]] = []
         asked_size = 0
         last: Asked | None = None
         statistics = self.statistics

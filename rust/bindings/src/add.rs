@@ -16,6 +16,7 @@ use std::path::PathBuf;
 pub struct Options {
     profile: AnyProfile,
     only_hash: bool,
+    nocopy: bool,
     wrap: bool,
     pin: bool,
     pin_name: Option<String>,
@@ -35,6 +36,7 @@ impl From<Options> for AddOptions {
         Self {
             profile: options.profile.0,
             only_hash: options.only_hash,
+            nocopy: options.nocopy,
             wrap: options.wrap,
             pin: options.pin,
             pin_name: options.pin_name,
@@ -47,6 +49,7 @@ impl From<Options> for AddOptions {
             mode: options.mode,
             mtime: options.mtime,
             threads: 0,
+            stream_bytes: None,
         }
     }
 }
@@ -93,18 +96,20 @@ impl Store {
         run_with(py, &watch, work, on_added(on_entry.as_ref()), &mut |_| Ok(false)).map(report)
     }
 
-    /// Adds the pieces of an iterator as one file, and commits. The iterator is advanced by the calling thread.
+    /// Adds the pieces of an iterator as one file, of `length` bytes where that is known, and commits. The iterator is advanced by the
+    /// calling thread.
     fn add_stream(
         &self,
         py: Python<'_>,
         pieces: &Bound<'_, PyAny>,
         name: OsString,
+        length: Option<u64>,
         options: Options,
         watch: Watch,
         on_entry: Option<Py<PyAny>>,
     ) -> PyResult<Report> {
         let open = self.open(py)?;
-        let options = AddOptions::from(options);
+        let options = AddOptions { stream_bytes: length, ..AddOptions::from(options) };
         let is_heard = on_entry.is_some();
         let mut feed = Feed::new(pieces)?;
         let pipe = feed.pipe();

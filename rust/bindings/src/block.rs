@@ -18,6 +18,11 @@ impl Block {
     pub fn new(cid: shoal_core::Cid, data: shoal_store::Block) -> Self {
         Self { cid, data }
     }
+
+    /// Its name and bytes, which are checked to belong together.
+    pub fn parts(&self) -> (shoal_core::Cid, shoal_store::Block) {
+        (self.cid.clone(), self.data.clone())
+    }
 }
 
 /// How a pickle makes an object again: a callable and its arguments.

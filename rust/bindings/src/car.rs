@@ -8,7 +8,7 @@ use crate::operation::{Watch, Work, run, run_with};
 use crate::path::Content;
 use crate::store::Store;
 use pyo3::prelude::*;
-use shoal_store::archive::{Adopt, Adopted, ImportOptions, adopt_car, export_car, import_car};
+use shoal_store::archive::{Adopt, Adopted, ImportOptions, adopt_car, export_car, import_car, import_car_of};
 use shoal_store::output::Output;
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -51,8 +51,9 @@ impl Store {
         let imported = run(py, &watch, |operation| {
             let cannot = |source| shoal_store::Error::Source { what: "cannot read", path: path.clone(), source };
             let mut file = File::open(&path).map_err(cannot)?;
-            operation.expect(file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len()), None);
-            open.patiently(operation, || import_car(&open.store, &mut file, &options, operation))
+            let bytes = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+            operation.expect(bytes, None);
+            open.patiently(operation, || import_car_of(&open.store, &mut file, bytes, &options, operation))
         })?;
         Ok(report(imported))
     }

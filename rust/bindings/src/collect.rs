@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use shoal_store::collect::{CollectOptions, collect};
 use shoal_store::pinning::pinned_among;
 
-/// Freed blocks, their bytes, kept blocks, their bytes, packs removed.
-type Report = (u64, u64, u64, u64, u64);
+/// Freed blocks, their bytes, kept blocks, their bytes, packs removed, references dropped.
+type Report = (u64, u64, u64, u64, u64, u64);
 
 #[pymethods]
 impl Store {
@@ -36,6 +36,6 @@ impl Store {
         let open = self.open(py)?;
         let options = CollectOptions { dry_run, ..CollectOptions::default() };
         let done = run(py, &watch, |operation| open.patiently(operation, || collect(&open.store, options, operation)))?;
-        Ok((done.freed_blocks, done.freed_bytes, done.kept_blocks, done.kept_bytes, done.packs_removed))
+        Ok((done.freed_blocks, done.freed_bytes, done.kept_blocks, done.kept_bytes, done.packs_removed, done.references_dropped))
     }
 }

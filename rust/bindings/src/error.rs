@@ -40,6 +40,8 @@ pub enum Class {
     Pinned,
     NotPinned,
     Cancelled,
+    ConnectionLost,
+    ProtocolError,
     ShoalError,
 }
 
@@ -68,6 +70,8 @@ impl Class {
             Self::Pinned => "Pinned",
             Self::NotPinned => "NotPinned",
             Self::Cancelled => "Cancelled",
+            Self::ConnectionLost => "ConnectionLost",
+            Self::ProtocolError => "ProtocolError",
             Self::ShoalError => "ShoalError",
         }
     }
@@ -205,6 +209,9 @@ fn classify(error: &Error) -> (Class, Details<'_>) {
         Error::InDag { source, .. } => classify(source),
         Error::Damaged { cid, .. } => (Class::Damaged, Details::of_cid(cid)),
         Error::DamagedBlob { cid, .. } => (Class::Damaged, Details::of_cid(cid)),
+        Error::ChangedFile { cid, path, .. } => (Class::Damaged, Details { path: Some(path), ..Details::of_cid(cid) }),
+        Error::DamagedReferences { path } => (Class::Damaged, Details::of_path(path)),
+        Error::NotReferenced { path, .. } => (Class::SourceError, Details::of_path(path)),
         Error::DamagedSection { .. } => (Class::Damaged, Details::default()),
         Error::Io { path, source, .. } => (Class::StoreError, Details { source: Some(source), ..Details::of_path(path) }),
         Error::Full { path } => (Class::StoreFull, Details::of_path(path)),

@@ -6,17 +6,20 @@
 
 mod add;
 mod bench;
+mod bitswap;
 mod blob;
 mod block;
 mod buffer;
 mod car;
 mod cid;
 mod collect;
+mod connection;
 mod dag;
 mod error;
 mod feed;
 mod file;
 mod get;
+mod identity;
 mod lease;
 mod list;
 mod migrate;
@@ -25,10 +28,12 @@ mod path;
 mod pin;
 mod profile;
 mod put;
+mod reference;
 mod refs;
 mod store;
 mod value;
 mod verify;
+mod wire_event;
 
 /// The Rust core of Shoal. Typed and described in `_core.pyi`.
 #[pyo3::pymodule]
@@ -36,13 +41,19 @@ mod _core {
     #[pymodule_export]
     use crate::bench::{bench_chunk, bench_hash};
     #[pymodule_export]
+    use crate::bitswap::{BitswapReader, Members, bitswap_wants};
+    #[pymodule_export]
     use crate::block::Block;
     #[pymodule_export]
     use crate::cid::Cid;
     #[pymodule_export]
+    use crate::connection::Connection;
+    #[pymodule_export]
     use crate::dag::{dag_decode, dag_encode, dag_recode};
     #[pymodule_export]
     use crate::file::File;
+    #[pymodule_export]
+    use crate::identity::{Identity, WireConfig, canonical_peer_id, parse_multiaddr, tcp_multiaddr};
     #[pymodule_export]
     use crate::lease::Lease;
     #[pymodule_export]
@@ -59,6 +70,8 @@ mod _core {
     use crate::refs::{CidBatches, RefBatches};
     #[pymodule_export]
     use crate::store::Store;
+    #[pymodule_export]
+    use crate::wire_event::{Identified, WireEvent};
     use pyo3::prelude::*;
 
     #[pymodule_init]

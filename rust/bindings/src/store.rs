@@ -82,8 +82,9 @@ impl Store {
     }
 }
 
-/// What `stat` answers: path, blocks, their bytes, packs, their bytes, dead bytes, pins, version, blobs, their bytes.
-type Stat = (OsString, u64, u64, u64, u64, u64, u64, u32, u64, u64);
+/// What `stat` answers: path, blocks, their bytes, packs, their bytes, dead bytes, pins, version, blobs, their bytes, references, their
+/// bytes.
+type Stat = (OsString, u64, u64, u64, u64, u64, u64, u32, u64, u64, u64, u64);
 
 #[pymethods]
 impl Store {
@@ -135,7 +136,10 @@ impl Store {
         let version = shoal_store::FORMAT_VERSION;
         let path = stat.path.into_os_string();
         let (blobs, blob_bytes) = (stat.blobs, stat.blob_bytes);
-        Ok((path, stat.blocks, stat.block_bytes, stat.packs, stat.pack_bytes, stat.dead_bytes, stat.pins, version, blobs, blob_bytes))
+        let (packs, pack_bytes, dead_bytes) = (stat.packs, stat.pack_bytes, stat.dead_bytes);
+        let (references, reference_bytes) = (stat.references, stat.reference_bytes);
+        let blocks = (stat.blocks, stat.block_bytes);
+        Ok((path, blocks.0, blocks.1, packs, pack_bytes, dead_bytes, stat.pins, version, blobs, blob_bytes, references, reference_bytes))
     }
 
     /// Waits until nobody else writes, and tells what had to be put right.

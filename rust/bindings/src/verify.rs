@@ -4,14 +4,14 @@ use crate::cid::Cid;
 use crate::operation::{Watch, run};
 use crate::store::Store;
 use pyo3::prelude::*;
-use shoal_store::verify::{RepairFrom, Repaired, VerifyOptions, repair, verify_with};
+use shoal_store::verify::{self, RepairFrom, Repaired, VerifyOptions, repair, verify_with};
 use std::ffi::OsString;
 use std::num::NonZeroU64;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
-/// CID, pack (none for a blob), offset, reason.
-type Damage = (Option<Cid>, Option<u32>, u64, String);
+/// CID, pack (none for a blob, and outside), offset, reason, path outside.
+type Damage = (Option<Cid>, Option<u32>, u64, String, Option<OsString>);
 /// Root, names, offset in the file, CID, whether it is missing.
 type Hurt = (Cid, Vec<OsString>, Option<u64>, Cid, bool);
 /// Blocks, their bytes, damages, missing blocks, hurt roots, whether all is sound, hurt paths, how many of them, packs and blobs
@@ -38,7 +38,11 @@ impl Store {
         let is_sound = done.report.is_sound();
         let found = done.report;
         let damaged = found.damaged.into_iter();
-        let damaged = damaged.map(|damage| (damage.cid.map(Cid), damage.pack, damage.offset, damage.reason.to_string())).collect();
+        let row = |damage: verify::Damage| {
+            let path = damage.path.map(PathBuf::into_os_string);
+            (damage.cid.map(Cid), damage.pack, damage.offset, damage.reason.to_string(), path)
+        };
+        let damaged = damaged.map(row).collect();
         let hurt = found.hurt_paths.into_iter().map(|path| {
             let names = path.names.into_iter().map(OsString::from_vec).collect();
             (Cid(path.root), names, path.offset, Cid(path.cid), path.is_missing)

@@ -10,4 +10,4 @@ mod import;
 pub use adopt::{Adopt, Adopted, adopt_car};
 pub use export::export_car;
 pub(crate) use import::scan;
-pub use import::{ImportOptions, Imported, import_car};
+pub use import::{ImportOptions, Imported, import_car, import_car_of};

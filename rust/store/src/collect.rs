@@ -11,6 +11,7 @@ use crate::hold::Holding;
 use crate::meta::PinKind;
 use crate::operation::Operation;
 use crate::pack::{HEADER_BYTES, Key, Place, key};
+use crate::reference::Leaf;
 use crate::session::Session;
 use crate::state::Found;
 use crate::store::{Store, StoredBlock};
@@ -50,6 +51,9 @@ pub struct Collected {
     pub kept_blocks: u64,
     /// Their lengths together, in bytes.
     pub kept_bytes: u64,
+    /// References to blocks in files outside that were dropped: each as often as a file was known to have the block. They take no room
+    /// in packs, and are not among the blocks above.
+    pub references_dropped: u64,
     /// Pack files removed, those that were written anew too.
     pub packs_removed: u64,
     /// Pack files whose live blocks were moved.
@@ -150,6 +154,7 @@ fn run(
         let packs = take_census(store, None, &marks, operation, pause)?;
         let mut foreseen = Collected::of(&packs);
         foreseen.count_blobs(store, &marks)?;
+        foreseen.references_dropped = store.dead_references(&marks, operation)?;
         packs.iter().filter(|pack| pack.is_empty()).for_each(|pack| foreseen.count_removed(pack));
         packs.iter().filter(|pack| pack.is_sparse(&options)).for_each(|pack| foreseen.count_rewritten(pack));
         return Ok(foreseen);
@@ -176,6 +181,8 @@ fn run(
     let gone = session.sweep_blobs(&dead, pause)?;
     collected.uncount_blobs(store, &dead, &gone);
     session.sweep_orphans(pause);
+    let lives = |leaf: &Leaf| leaf.cid().is_none_or(|cid| marks.has_block(&cid)) || session.is_held(&leaf.key);
+    collected.references_dropped = session.sweep_references(&lives, pause)?.0;
     let mut sweep = Sweep { store, session: Some(session), marks: &marks, operation, pause };
     sweep.delete(&packs, &mut collected)?;
     let mut sparse: Vec<&Census> = packs.iter().filter(|pack| pack.is_sparse(&options)).collect();
@@ -242,6 +249,28 @@ impl Collected {
     }
 }
 
+impl Store {
+    /// Whether a block takes no room here, since it stands in a file outside.
+    fn is_only_outside(&self, visited: &Visited<'_>) -> Result<bool> {
+        let Some(key) = key(visited.cid).filter(|_| visited.block.is_none()) else { return Ok(false) };
+        self.0.look_up(|state| {
+            let is_outside = !state.references.is_empty() && !state.has_blob(visited.cid);
+            Ok(is_outside && state.first(&key, false)?.is_none())
+        })
+    }
+
+    /// How many references the marks do not keep.
+    fn dead_references(&self, marks: &Seen, operation: &Operation) -> Result<u64> {
+        let mut dead = 0;
+        for table in self.0.state().references.clone() {
+            operation.check()?;
+            let leaves = (0..table.len()).filter_map(|slot| table.leaf(slot).ok()?.cid());
+            dead += leaves.filter(|cid| !marks.has_block(cid)).count() as u64;
+        }
+        Ok(dead)
+    }
+}
+
 /// Roots that go, with the time of their last use.
 type Forgotten = Vec<(Cid, u64)>;
 
@@ -255,8 +284,10 @@ fn mark(store: &Store, live_bytes_max: Option<u64>, operation: &Operation, pause
     let recursive: Vec<Cid> = pins.iter().filter(|pin| pin.kind == PinKind::Recursive).map(|pin| pin.cid.clone()).collect();
     let options = WalkOptions::default();
     let mut visit = |visited: Visited<'_>| {
-        live_bytes = live_bytes.saturating_add(visited.bytes);
         pause();
+        if !store.is_only_outside(&visited)? {
+            live_bytes = live_bytes.saturating_add(visited.bytes);
+        }
         Ok(())
     };
     walk_on(store, &recursive, options, &mut seen, operation, &mut visit, &mut |lost, error| Err(lost.because(error)))?;
@@ -293,7 +324,7 @@ impl Room {
         let mut bytes = self.live_bytes;
         let mut visit = |visited: Visited<'_>| {
             pause();
-            if !seen.has_block(visited.cid) {
+            if !seen.has_block(visited.cid) && !store.is_only_outside(&visited)? {
                 bytes = bytes.saturating_add(visited.bytes);
             }
             // Ends the walk: there is no room for it, nor then for those that were used less recently.
@@ -312,6 +343,7 @@ impl Room {
             Err(_) if self.is_over => Ok(false),
             // Not whole: nobody can use it.
             Err(Error::InDag { .. } | Error::NotFound { .. } | Error::Damaged { .. } | Error::Dag { .. }) => Ok(false),
+            Err(Error::ChangedFile { .. } | Error::DamagedReferences { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -565,7 +597,11 @@ impl Sweep<'_> {
                     moving.left_behind.extend(place_of(entry).map(|(_, found)| found));
                 }
                 // Where it is, it can still be repaired.
-                Err(Error::Damaged { .. } | Error::UnsupportedHash { .. }) => moving.is_whole = false,
+                Err(
+                    Error::Damaged { .. } | Error::UnsupportedHash { .. } | Error::ChangedFile { .. } | Error::DamagedReferences { .. },
+                ) => {
+                    moving.is_whole = false;
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -29,6 +29,15 @@ impl Identity {
     }
 }
 
+/// When a file was last changed, in nanoseconds since 1970.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Its bytes, as far as programs let the system say so.
+    pub modified_ns: i64,
+    /// Anything of it: its bytes, names, owner or permissions.
+    pub changed_ns: i64,
+}
+
 /// The answer to [`Disk::lock`].
 pub enum Lock {
     /// It is ours until this is dropped.
@@ -82,6 +91,10 @@ pub trait DiskFile: Send + Sync {
     fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
     /// Device, inode and length.
     fn identity(&self) -> io::Result<Identity>;
+    /// When it was last changed. A disk that keeps no times says so with the first second of 1970.
+    fn times(&self) -> io::Result<Times> {
+        Ok(Times::default())
+    }
     /// Cuts or extends (with zeros).
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// Makes the content and length durable. Called once: after a failure nobody knows what is on disk.
@@ -195,6 +208,19 @@ impl Map {
         }
     }
 
+    /// Asks the system to begin to read a range that is looked at soon, and goes on. Only a hint.
+    ///
+    /// Where pages are in memory already this costs next to nothing, unlike [`Self::will_need`], which goes through them one by one:
+    /// on a file system with large folios (ext4 from Linux 6.16 on), 0.05 µs a page and 0.04 for the faults that follow, against 0.14.
+    pub fn read_ahead(&self, start: u64, end: u64) {
+        if let MapKind::File(map) = &*self.0
+            && let (Ok(start), Ok(end)) = (usize::try_from(start), usize::try_from(end))
+            && end <= map.len()
+        {
+            let _ = map.advise_range(memmap2::Advice::WillNeed, start, end.saturating_sub(start));
+        }
+    }
+
     /// Asks the system to make a range present in one go, rather than fault by fault. Only a hint.
     pub fn will_need(&self, start: u64, end: u64) {
         if let MapKind::File(map) = &*self.0
@@ -237,8 +263,21 @@ fn open_regular(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-fn identity_of(metadata: &std::fs::Metadata) -> Identity {
+pub(crate) fn identity_of(metadata: &std::fs::Metadata) -> Identity {
     Identity { device: metadata.dev(), inode: metadata.ino(), bytes: metadata.len() }
+}
+
+/// Nanoseconds since 1970 from seconds and nanoseconds, as far as there are numbers for them (1677 to 2262).
+fn nanoseconds(seconds: i64, rest: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+}
+
+/// What [`DiskFile::times`] says of a file whose metadata are known.
+pub(crate) fn times_of(metadata: &std::fs::Metadata) -> Times {
+    Times {
+        modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+    }
 }
 
 impl Disk for RealDisk {
@@ -342,6 +381,10 @@ impl DiskFile for RealFile {
 
     fn identity(&self) -> io::Result<Identity> {
         Ok(identity_of(&self.0.metadata()?))
+    }
+
+    fn times(&self) -> io::Result<Times> {
+        Ok(times_of(&self.0.metadata()?))
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

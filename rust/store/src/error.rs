@@ -4,6 +4,7 @@
 //! (`Io`, `Full`, `Damaged`), another process's (`Locked`), or nobody's (`NotFound`, `Cancelled`).
 
 use crate::meta::PIN_NAME_BYTES_MAX;
+use crate::reference::Change;
 use shoal_core::Cid;
 use shoal_core::car::CarError;
 use shoal_core::limits::{BLOCK_BYTES_MAX, DAG_DEPTH_MAX};
@@ -38,6 +39,29 @@ pub enum Error {
         pack: u32,
         /// Where the section begins, in bytes.
         offset: u64,
+    },
+    /// A block is in a file outside the store, and that file is not what it was when it was added.
+    ChangedFile {
+        /// The CID asked for.
+        cid: Cid,
+        /// The file.
+        path: PathBuf,
+        /// Where the block was in it, in bytes.
+        offset: u64,
+        /// What changed.
+        change: Change,
+    },
+    /// A table of references to files outside is damaged or gone, so nobody knows what it named.
+    DamagedReferences {
+        /// The table's file.
+        path: PathBuf,
+    },
+    /// A file cannot be added without copying it.
+    NotReferenced {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
     },
     /// A group of a blob does not lead up to its digest, or the part of its tree that would say so is damaged.
     DamagedBlob {
@@ -136,7 +160,7 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
-    /// A file became shorter while it was being added.
+    /// A file changed while it was being added: it became shorter or, where only its place is kept, anything else of it.
     SourceChanged {
         /// Which one.
         path: PathBuf,
@@ -322,6 +346,21 @@ impl fmt::Display for Error {
             Self::DamagedSection { pack, offset } => {
                 write!(f, "pack {pack} is damaged at byte {offset}; `verify` says which blocks are hurt")
             }
+            Self::ChangedFile { cid, path, offset, change } => write!(
+                f,
+                "block {cid} is in {} (byte {offset}), and that file {change}; put it back as it was, or add the content again (`shoal repo \
+                 references check` names all such files)",
+                Shown(path.as_os_str().as_bytes())
+            ),
+            Self::DamagedReferences { path } => write!(
+                f,
+                "{} is damaged, and nobody knows what it named: `shoal repo references forget --changed` drops it, and adding the files \
+                 again brings their references back",
+                path.display()
+            ),
+            Self::NotReferenced { path, why } => {
+                write!(f, "{} cannot be added without copying it: {why}; add it without nocopy", Shown(path.as_os_str().as_bytes()))
+            }
             Self::DamagedBlob { cid, offset, is_tree: false } => {
                 write!(
                     f,
@@ -375,11 +414,7 @@ impl fmt::Display for Error {
             Self::Dag { cid, reason } => write!(f, "block {cid}: {reason}"),
             Self::Source { what, path, source } => write!(f, "{what} {}: {source}", Shown(path.as_os_str().as_bytes())),
             Self::SourceChanged { path } => {
-                write!(
-                    f,
-                    "{} became shorter while it was being added; add it again when nobody writes to it",
-                    Shown(path.as_os_str().as_bytes())
-                )
+                write!(f, "{} changed while it was being added; add it again when nobody writes to it", Shown(path.as_os_str().as_bytes()))
             }
             Self::SourceKind { path } => {
                 write!(

@@ -99,6 +99,16 @@ impl GroupList {
         self.tree == Tree::Own || self.values.len() == block.len().div_ceil(GROUP_BYTES) && self.fits(0, block)
     }
 
+    /// Whether it is the list of a block that was checked, as far as one group tells, which the block's key chooses. Values are keyed with
+    /// the block, so the list of another one fits nowhere; and where a single value is wrong, whoever reads that group finds out
+    /// ([`Self::fits`]), and is told nothing wrong.
+    pub fn seems_sound(&self, block: &[u8]) -> bool {
+        let [.., last] = self.key;
+        let group = usize::from(last) % self.values.len().max(1);
+        let is_right = || block.chunks(GROUP_BYTES).nth(group).is_some_and(|bytes| self.fits(group, bytes));
+        self.tree == Tree::Own || self.values.len() == block.len().div_ceil(GROUP_BYTES) && is_right()
+    }
+
     /// Bytes of memory it takes, roughly.
     fn memory_bytes(&self) -> usize {
         LIST_BYTES + size_of_val(&*self.values)

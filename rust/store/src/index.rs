@@ -61,6 +61,13 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
 
     /// §3: takes the table if its header is good and the file is as long as it says: the table, and the header's other fields.
     pub fn open(map: Map, magic: &[u8; 8]) -> Result<(Self, [u8; 64]), BadPage> {
+        let bytes = map.len();
+        let (table, head, end) = Self::open_front(map, magic)?;
+        if end == bytes { Ok((table, head)) } else { Err(BadPage) }
+    }
+
+    /// [`Self::open`] of a file in which something else may follow, from the offset that comes last.
+    pub fn open_front(map: Map, magic: &[u8; 8]) -> Result<(Self, [u8; 64], u64), BadPage> {
         let mut table = Self { map, entries: 0, pages: 0, checked: vec![AtomicU64::new(0)] };
         let head: [u8; 64] = table.page(0)?.first_chunk().copied().ok_or(BadPage)?;
         let version = head.get(8..12).and_then(|v| v.try_into().ok()).map(u32::from_le_bytes);
@@ -72,11 +79,9 @@ impl<const ENTRY_BYTES: usize, const KEY_BYTES: usize> Table<ENTRY_BYTES, KEY_BY
         table.pages = table.entries.div_ceil(Self::PER_PAGE);
         let pages = table.pages.div_ceil(PREFIXES_PER_PAGE).checked_add(table.pages + 1).ok_or(BadPage)?;
         // Bounds the bitmap by bytes that are really there.
-        if pages.checked_mul(PAGE_BYTES as u64) != Some(table.map.len()) {
-            return Err(BadPage);
-        }
+        let end = pages.checked_mul(PAGE_BYTES as u64).filter(|end| *end <= table.map.len()).ok_or(BadPage)?;
         table.checked.resize_with(usize::try_from(pages.div_ceil(64)).map_err(|_| BadPage)?, AtomicU64::default);
-        Ok((table, head))
+        Ok((table, head, end))
     }
 
     fn page(&self, number: u64) -> Result<&[u8], BadPage> {

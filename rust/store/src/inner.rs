@@ -44,6 +44,9 @@ pub(crate) struct Inner {
     pub queue_changed: Condvar,
     /// Held by whoever appends. Locks are taken in this order: gate, turn, append, journal, state.
     pub append: Mutex<Scratch>,
+    /// Held by whoever changes what is referenced, from before it looks until after its commit: the number that this process gives to
+    /// the next table. Taken before `gate` and all after it.
+    pub referring: Mutex<u32>,
     /// Held by whoever makes a merged index; never waited for.
     pub merging: Mutex<()>,
     pub pending: RwLock<Pending>,
@@ -91,6 +94,10 @@ impl Inner {
     pub fn mend(&self, bad: BadIndex, is_in_memory: bool) -> Result<()> {
         let mut state = self.state_mut();
         match bad {
+            BadIndex::References(table) => {
+                state.references.retain(|other| other.about.table != table);
+                state.references_bad.insert(table);
+            }
             BadIndex::Merged(at) => self.drop_merged(&mut state, at),
             BadIndex::Pack(pack) => {
                 let old = state.sealed(pack).cloned();
@@ -166,6 +173,7 @@ impl Inner {
                 active.catch_up(&*self.disk, &self.paths, record)?;
             }
         }
+        self.open_references(state)?;
         state.note_marks();
         state.arrange();
         self.load_merged(state);
@@ -203,7 +211,7 @@ impl Inner {
             }
             has_news = true;
             self.reconcile(&mut state)?;
-            if state.missing.is_empty() {
+            if state.missing.is_empty() && state.references_bad.is_empty() {
                 break;
             }
         }

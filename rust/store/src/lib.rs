@@ -41,6 +41,7 @@ pub mod quota;
 mod range;
 pub mod read;
 mod recover;
+pub mod reference;
 mod reserve;
 mod session;
 mod state;

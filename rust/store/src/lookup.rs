@@ -92,7 +92,8 @@ impl State {
 impl Inner {
     pub fn has(&self, cid: &Cid, is_committed_only: bool) -> Result<bool> {
         let Some(key) = key(cid) else { return Ok(true) };
-        Ok(self.look_up(|state| Ok(state.first(&key, is_committed_only)?.is_some()))? || self.blob_bytes(cid).is_some())
+        let has = |state: &State| Ok(state.first(&key, is_committed_only)?.is_some() || state.referenced_bytes(&key)?.is_some());
+        Ok(self.look_up(has)? || self.blob_bytes(cid).is_some())
     }
 
     /// The block, checked against its hash unless told otherwise.
@@ -103,12 +104,29 @@ impl Inner {
         if is_verified {
             check_hash(cid)?;
         }
-        match self.read_once(cid, is_committed_only, is_verified) {
+        match self.read_anywhere(cid, is_committed_only, is_verified) {
             Err(Error::NotFound { .. }) if self.blob_bytes(cid).is_some() => Err(self.not_a_block(cid)),
-            Err(Error::NotFound { .. } | Error::Damaged { .. }) if self.refresh()? => {
-                let again = self.read_once(cid, is_committed_only, is_verified);
+            Err(Error::NotFound { .. } | Error::Damaged { .. } | Error::ChangedFile { .. } | Error::DamagedReferences { .. })
+                if self.refresh()? =>
+            {
+                let again = self.read_anywhere(cid, is_committed_only, is_verified);
                 again.map_err(|error| if matches!(error, Error::NotFound { .. }) { self.not_a_block(cid) } else { error })
             }
+            other => other,
+        }
+    }
+
+    /// Out of a pack, or else out of a file outside.
+    fn read_anywhere(&self, cid: &Cid, is_committed_only: bool, is_verified: bool) -> Result<Block> {
+        match self.read_once(cid, is_committed_only, is_verified) {
+            Err(Error::NotFound { .. }) if self.blob_bytes(cid).is_none() => {
+                let referenced = self.read_referenced(cid, is_verified)?;
+                referenced.ok_or_else(|| Error::NotFound { cid: cid.clone() })
+            }
+            Err(error @ Error::Damaged { .. }) => match self.read_referenced(cid, is_verified) {
+                Ok(Some(block)) => Ok(block),
+                Ok(None) | Err(_) => Err(error),
+            },
             other => other,
         }
     }

@@ -15,8 +15,8 @@ mod contents;
 mod op;
 
 pub(crate) use contents::{Contents, PackRecord};
-pub(crate) use op::Op;
 use op::Payload;
+pub(crate) use op::{Op, References};
 
 /// §2: the first bytes of the file.
 const MAGIC: &[u8; 8] = b"shoalmet";
@@ -155,7 +155,7 @@ fn resume(bytes: &[u8], bad: usize, chain: Check) -> Option<(usize, Check)> {
     }
     for at in bad + 1..bytes.len() {
         let Some((payload, stored)) = record_at(bytes, at) else { continue };
-        if !matches!(payload.first(), Some(1..=11 | 14 | 15)) {
+        if !matches!(payload.first(), Some(1..=15)) {
             continue;
         }
         if let Some(good) = chains.iter().find(|chain| check(&[*chain, payload]) == stored) {
@@ -458,6 +458,9 @@ mod tests {
             Op::PackOpened { pack: 2 },
             Op::PackRetired { pack: 2 },
             Op::PinRemoved(cid(2)),
+            Op::ReferencesSet(References { table: 4, files: 1, blocks: 2, block_bytes: 1 << 21 }),
+            Op::ReferencesSet(References { table: 6, files: 3, blocks: 1 << 33, block_bytes: 1 << 50 }),
+            Op::ReferencesRemoved { table: 6 },
             Op::Used { cid: cid(3), seconds: 1 << 40 },
             Op::Used { cid: cid(4), seconds: 7 },
             Op::Used { cid: cid(4), seconds: 0 },

@@ -143,9 +143,9 @@ pub fn make_room_for_blocks(store: &Store, blocks: &[(&Cid, &[u8])], operation: 
 /// Room that a stream of unknown length finds, as a part of the quota.
 const STREAM_PART: u64 = 16;
 
-/// [`make_room`] for something of unknown length.
-pub(crate) fn make_some_room(store: &Store, operation: &Operation) -> Result<()> {
-    make_room(store, store.0.options.size_max / STREAM_PART, operation)
+/// [`make_room`] for a stream, whose length may be unknown.
+pub(crate) fn make_room_for_stream(store: &Store, bytes: Option<u64>, operation: &Operation) -> Result<()> {
+    make_room(store, bytes.unwrap_or(store.0.options.size_max / STREAM_PART), operation)
 }
 
 /// [`make_room`] for files and folders.

@@ -169,6 +169,10 @@ fn rebuild_meta(disk: &dyn Disk, path: &Path, options: &Options) -> Result<()> {
         contents.apply(&Op::BlobSet { digest, bytes });
     }
     contents.blobs_gone.clear();
+    contents.references.clear();
+    for about in crate::reference::found_on_disk(disk, path) {
+        contents.apply(&Op::ReferencesSet(about));
+    }
     let kept = path.join("meta.damaged");
     let _ = disk.remove(&kept);
     match disk.link(&meta, &kept) {
@@ -193,6 +197,7 @@ pub(crate) fn take_over(inner: &Arc<Inner>, is_first: bool) -> Result<()> {
         recover_tail(inner, &mut report)?;
         adopt(inner, unknown, &mut report)?;
         report.blobs_kept = inner.recover_blobs()?;
+        inner.tidy_references();
         inner.merge_if_many();
         inner.tidy_merged();
     } else {

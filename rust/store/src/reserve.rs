@@ -16,7 +16,15 @@ const STEP_BYTES: usize = 64 * 1024;
 
 /// Whether a change makes room, at once or at the next collection. A collection forgets the roots that it deletes.
 fn is_freeing(op: &Op) -> bool {
-    matches!(op, Op::PinRemoved(_) | Op::BlocksDead { .. } | Op::PackRetired { .. } | Op::BlobRemoved { .. } | Op::Used { seconds: 0, .. })
+    matches!(
+        op,
+        Op::PinRemoved(_)
+            | Op::BlocksDead { .. }
+            | Op::PackRetired { .. }
+            | Op::BlobRemoved { .. }
+            | Op::ReferencesRemoved { .. }
+            | Op::Used { seconds: 0, .. }
+    )
 }
 
 /// Whether a transaction may have the reserve.

@@ -12,6 +12,7 @@ use crate::group_list::GroupList;
 use crate::inner::{Inner, locked};
 use crate::meta::{Op, PIN_NAME_BYTES_MAX, Pin};
 use crate::pack::{Key, Place, key};
+use crate::reference::NewReferences;
 use crate::state::{BadIndex, Found, State};
 use shoal_core::Cid;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -89,6 +90,7 @@ pub(crate) struct Work {
     pub others: Vec<Op>,
     pub dead: Vec<Found>,
     pub retired: Vec<u32>,
+    pub references: Box<NewReferences>,
     /// Blobs it relies on and that were not committed then.
     blobs: Vec<Digest>,
     /// Files that say, until the commit, that a blob has its name without being committed.
@@ -151,7 +153,8 @@ impl Session {
     pub fn has(&self, cid: &Cid) -> Result<bool> {
         let Some(key) = key(cid) else { return Ok(true) };
         self.inner.holds.take([&key]);
-        Ok(self.inner.look_up(|state| Inner::is_kept(state, &self.inner.pending(), &key))? || self.blob_bytes(cid).is_some())
+        let has = |state: &State| Ok(Inner::is_kept(state, &self.inner.pending(), &key)? || state.referenced_bytes(&key)?.is_some());
+        Ok(self.inner.look_up(has)? || self.blob_bytes(cid).is_some())
     }
 
     /// [`Session::has`] of many.
@@ -175,8 +178,11 @@ impl Session {
                 state.has_many(&wanted, false, &|found| counts(state, &pending, found))
             })?
             .into_iter();
-        let is_here = |(key, cid): (&Option<Key>, &Cid)| key.is_none() || found.next() == Some(true) || self.blob_bytes(cid).is_some();
-        Ok(keys.iter().zip(cids).map(is_here).collect())
+        let is_here = |(key, cid): (&Option<Key>, &Cid)| {
+            let is_in_pack = key.is_none() || found.next() == Some(true);
+            Ok(is_in_pack || self.blob_bytes(cid).is_some() || self.inner.referenced_bytes(cid)?.is_some())
+        };
+        keys.iter().zip(cids).map(is_here).collect()
     }
 
     /// The length of a blob, committed or not.
@@ -186,10 +192,10 @@ impl Session {
         self.inner.blob_bytes(cid).or_else(|| self.inner.pending_blob(&digest))
     }
 
-    /// Begins a blob.
-    pub(crate) fn new_blob(&self) -> Result<NewBlob> {
+    /// Begins a blob, of so many bytes where that is known.
+    pub(crate) fn new_blob(&self, bytes: Option<u64>) -> Result<NewBlob> {
         self.check()?;
-        NewBlob::create(&self.inner)
+        NewBlob::create(&self.inner, bytes)
     }
 
     /// Relies on a blob, and commits it with the next commit unless it was committed before. Called while `Blobs::deciding` is held.
@@ -293,7 +299,10 @@ impl Session {
         let not_found = || Error::NotFound { cid: cid.clone() };
         let key = key(cid).ok_or_else(not_found)?;
         let found = self.inner.look_up(|state| state.first(&key, false))?;
-        found.map(|found| found.place.block_bytes()).or_else(|| self.blob_bytes(cid)).ok_or_else(not_found)
+        match found.map(|found| found.place.block_bytes()).or_else(|| self.blob_bytes(cid)) {
+            Some(bytes) => Ok(bytes),
+            None => self.inner.referenced_bytes(cid)?.ok_or_else(not_found),
+        }
     }
 
     /// Makes a file of the store's folder, whose blocks were checked, a pack, and commits it.
@@ -380,7 +389,8 @@ impl Session {
                 Ok(copies)
             })?;
             let is_blob = self.blob_bytes(cid).and_then(|_| digest_of(cid)).is_some_and(|digest| self.delete_blob(digest));
-            count += u64::from(self.delete_copies(copies) > 0 || is_blob);
+            let is_referenced = self.inner.referenced_bytes(cid)?.is_some() && locked(&self.work).references.forgotten.insert(key);
+            count += u64::from(self.delete_copies(copies) > 0 || is_blob || is_referenced);
         }
         if count > 0 {
             // Puts that looked before must look again.
@@ -445,8 +455,9 @@ impl Session {
         let retired: Vec<_> = done.retired.iter().filter_map(|pack| self.inner.state().sealed(*pack).cloned()).collect();
         let mut ops = done.ops();
         ops.extend(self.inner.uses.take());
-        let result = self.inner.commit(ops);
+        let result = if done.references.is_empty() { self.inner.commit(ops) } else { self.commit_references(&done.references, ops) };
         if result.is_ok() {
+            done.references = Box::default();
             done.retired.iter().for_each(|pack| self.inner.remove_pack(*pack));
             drop(retired);
             self.forget(&done);
@@ -458,6 +469,7 @@ impl Session {
             done.retired.append(&mut work.retired);
             done.blobs.append(&mut work.blobs);
             done.marks.append(&mut work.marks);
+            done.references.append(&mut work.references)?;
             *work = done;
         }
         result
@@ -470,8 +482,19 @@ impl Session {
         self.flush()
     }
 
+    /// Commits changes together with the tables of what is referenced, or no more, and nobody else's such changes meanwhile.
+    fn commit_references(&self, new: &NewReferences, mut ops: Vec<Op>) -> Result<()> {
+        let mut next = locked(&self.inner.referring);
+        let changing = self.inner.prepare_references(&mut next, new)?;
+        ops.extend(changing.ops());
+        let result = self.inner.commit(ops);
+        self.inner.settle_references(&changing, result.is_ok(), new);
+        result
+    }
+
     fn forget(&self, work: &Work) {
         self.forget_blobs(work);
+        self.drop_references(&work.references);
         if !work.dead.is_empty() || !work.retired.is_empty() {
             let mut pending = self.inner.pending_mut();
             for found in &work.dead {

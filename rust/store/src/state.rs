@@ -6,7 +6,9 @@ use crate::index::BadPage;
 use crate::merge::Merged;
 use crate::meta::{Contents, Op};
 use crate::pack::{Active, Key, Place, Sealed};
+use crate::reference::ReferenceTable;
 use shoal_core::Cid;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Where a copy of a block is.
@@ -24,6 +26,7 @@ const TOGETHER: usize = 64;
 pub(crate) enum BadIndex {
     Pack(u32),
     Merged(usize),
+    References(u32),
 }
 
 /// Everything lookups need, under one lock.
@@ -37,6 +40,10 @@ pub(crate) struct State {
     /// The sealed packs that no merged index covers, newest first.
     pub uncovered: Vec<Arc<Sealed>>,
     pub missing: Vec<u32>,
+    /// Tables of references to files outside, ascending by number.
+    pub references: Vec<Arc<ReferenceTable>>,
+    /// Tables of those that the journal names and that cannot be used.
+    pub references_bad: BTreeSet<u32>,
     /// Whether the packs are as `contents` says. Not so after a failed refresh, which is then done again.
     pub is_reconciled: bool,
     pub has_dead: bool,

@@ -17,7 +17,7 @@ use crate::range::Trees;
 use crate::recover::RecoveryReport;
 use crate::reserve::RESERVE_BYTES;
 use crate::session::Session;
-use crate::state::State;
+use crate::state::{BadIndex, State};
 use shoal_core::Cid;
 use shoal_core::limits::CAR_SECTION_BYTES_MAX;
 use std::path::{Path, PathBuf};
@@ -76,6 +76,10 @@ pub struct Stat {
     pub blobs: u64,
     /// Their lengths together, in bytes.
     pub blob_bytes: u64,
+    /// Blocks that stand in files outside: each as often as one is known to have it.
+    pub references: u64,
+    /// Their lengths together, in bytes.
+    pub reference_bytes: u64,
     /// Pack files.
     pub packs: u64,
     /// Their committed lengths together, in bytes.
@@ -160,6 +164,7 @@ impl Store {
             queue: Mutex::default(),
             queue_changed: Condvar::new(),
             append: Mutex::default(),
+            referring: Mutex::default(),
             merging: Mutex::new(()),
             pending: RwLock::default(),
             holds: Holds::default(),
@@ -175,7 +180,8 @@ impl Store {
             let mut state = inner.state_mut();
             inner.reconcile(&mut state)?;
         }
-        if !inner.state().missing.is_empty() {
+        let is_short = !inner.state().missing.is_empty() || !inner.state().references_bad.is_empty();
+        if is_short {
             inner.refresh()?;
         }
         Ok(Self(Arc::new(inner)))
@@ -188,7 +194,8 @@ impl Store {
     }
 
     /// Whether the block is here. Does not read it, so a damaged one counts; and a CID with the digest of a block that is here
-    /// under another hash counts too (pack.md §4.2). Blocks of identity CIDs always are here.
+    /// under another hash counts too (pack.md §4.2). Blocks of identity CIDs always are here. So are blocks in files outside, for as
+    /// long as it is known where they were: the files are not looked at.
     pub fn has(&self, cid: &Cid) -> Result<bool> {
         Ok(self.0.has(cid, true)? || (self.0.refresh()? && self.0.has(cid, true)?))
     }
@@ -200,8 +207,11 @@ impl Store {
         let all = || {
             self.0.look_up(|state| {
                 let mut has = state.has_many(&wanted, true, &|_| true)?.into_iter();
-                let is_here = |(key, cid): (&Option<Key>, &Cid)| key.is_none() || has.next() == Some(true) || state.has_blob(cid);
-                Ok(keys.iter().zip(cids).map(is_here).collect::<Vec<bool>>())
+                let is_here = |(key, cid): (&Option<Key>, &Cid)| {
+                    let Some(key) = key else { return Ok(true) };
+                    Ok(has.next() == Some(true) || state.has_blob(cid) || state.referenced_bytes(key)?.is_some())
+                };
+                keys.iter().zip(cids).map(is_here).collect::<std::result::Result<Vec<bool>, BadIndex>>()
             })
         };
         let answer = all()?;
@@ -216,7 +226,10 @@ impl Store {
         let size = || -> Result<Option<u64>> {
             let Some(key) = key(cid) else { return Ok(None) };
             let found = self.0.look_up(|state| state.first(&key, true))?;
-            Ok(found.map(|found| found.place.block_bytes()).or_else(|| self.0.blob_bytes(cid)))
+            match found.map(|found| found.place.block_bytes()).or_else(|| self.0.blob_bytes(cid)) {
+                Some(bytes) => Ok(Some(bytes)),
+                None => self.0.referenced_bytes(cid),
+            }
         };
         if let Some(bytes) = size()? {
             return Ok(bytes);
@@ -278,6 +291,8 @@ impl Store {
             block_bytes: 0,
             blobs: state.contents.blobs.len() as u64,
             blob_bytes: state.contents.blobs.values().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
+            references: state.contents.references.values().fold(0, |sum, table| sum.saturating_add(table.blocks)),
+            reference_bytes: state.contents.references.values().fold(0, |sum, table| sum.saturating_add(table.block_bytes)),
             packs: state.contents.packs.len() as u64,
             pack_bytes: 0,
             dead_bytes: 0,

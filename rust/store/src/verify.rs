@@ -6,9 +6,11 @@
 
 mod blob;
 mod checkpoint;
+mod links;
 mod pace;
 mod pack;
 mod paths;
+mod reference;
 mod repair;
 mod roots;
 
@@ -18,8 +20,10 @@ pub use repair::{RepairFrom, Repaired, repair};
 use crate::error::Result;
 use crate::operation::Operation;
 use crate::pack::Key;
+use crate::reference::Change;
 use crate::store::Store;
 use checkpoint::Checkpoint;
+use links::Links;
 use pace::Pace;
 use shoal_core::Cid;
 use std::collections::HashSet;
@@ -48,11 +52,17 @@ pub enum Reason {
     Group,
     /// Neither the tree of a blob nor its data as a whole lead up to its digest.
     Tree,
+    /// The file outside that the block is in is not as it was.
+    File(Change),
+    /// A table of references to files outside cannot be read, or not all of it.
+    References,
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::File(change) => return write!(f, "the file {change}"),
+            Self::References => "the table is damaged, and nobody knows which files it named",
             Self::Block => "the block does not match its hash",
             Self::Head => "the length or CID in front of the block is damaged",
             Self::UnknownHash => "the block's hash is not supported, so it cannot be checked",
@@ -71,9 +81,11 @@ impl fmt::Display for Reason {
 pub struct Damage {
     /// The block that is lost there. None where its name is lost too, or no block is.
     pub cid: Option<Cid>,
-    /// The pack; none for a blob, which has files of its own.
+    /// The pack; none for a blob, which has files of its own, and for files outside.
     pub pack: Option<u32>,
-    /// Where the section begins in the pack, or the damage in the blob, in bytes.
+    /// The file outside, or the table that names such files.
+    pub path: Option<PathBuf>,
+    /// Where the section begins in the pack, the damage in the blob, or the block in the file outside, in bytes.
     pub offset: u64,
     /// What is wrong.
     pub reason: Reason,
@@ -136,6 +148,14 @@ struct Run<'a> {
 }
 
 impl VerifyReport {
+    /// Counts a damaged place, and names it while there is room.
+    fn note(&mut self, damage: Damage) {
+        self.damaged_count += 1;
+        if self.damaged.len() < DAMAGES_MAX {
+            self.damaged.push(damage);
+        }
+    }
+
     /// Whether every block is sound and every pin whole. Indexes and tree files that were made again are no harm.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -164,11 +184,15 @@ fn verify_fully(store: &Store, options: &VerifyOptions, operation: &Operation) -
     store.refresh()?;
     let checkpoint = options.checkpoint.as_deref().map(Checkpoint::open).transpose()?;
     let run = Run { store, operation, pace: Pace::new(options.bytes_per_second), checkpoint };
-    let damaged = pack::verify_packs(&run, &mut report)?;
+    let links = Links::default();
+    let damaged = pack::verify_packs(&run, &links, &mut report)?;
     let mut lost = pack::without_other_copy(store, &damaged)?;
     let blobs = blob::verify_blobs(&run, &mut report)?;
     lost.extend(blobs.iter().filter_map(crate::pack::key));
-    roots::verify_roots(store, &lost, &mut report, operation)?;
+    reference::verify_references(&run, &mut report, &mut lost)?;
+    // Where something is damaged, or was not looked at, they say nothing.
+    let links = Some(links).filter(|_| report.damaged_count == 0 && report.resumed == 0 && lost.is_empty());
+    roots::verify_roots(store, &lost, links, &mut report, operation)?;
     report.indexes_rebuilt.extend(store.recovery().unwrap_or_default().indexes_rebuilt);
     report.indexes_rebuilt.sort_unstable();
     report.indexes_rebuilt.dedup();

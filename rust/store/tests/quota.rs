@@ -184,3 +184,54 @@ fn a_collection_takes_what_is_not_pinned_and_forgets_it() {
     assert!(!is_whole(&store, 1));
     assert_eq!(open(&disk).evictable().unwrap(), []);
 }
+
+/// Room for one part in sixteen was made for content that somebody had in hand, and so it was refused where something could go.
+#[test]
+fn a_stream_of_known_length_finds_room_for_all_of_it() {
+    for (stream_bytes, fits) in [(None, false), (Some(300_000), true), (Some(299_999), true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_path(&folder.path().join("store"), Options { size_max: 400_000, ..small_packs(50_000) }).unwrap();
+        let not_pinned = AddOptions { pin: false, threads: 1, ..AddOptions::default() };
+        for n in 0..11 {
+            let content = painted(n, 30_000);
+            add_stream(&store, &mut content.as_slice(), "one".into(), &not_pinned, &operation(), &mut |_| Ok(())).unwrap();
+        }
+        let content = painted(99, 300_000);
+        let options = AddOptions { stream_bytes, ..not_pinned };
+        let added = add_stream(&store, &mut content.as_slice(), "large".into(), &options, &operation(), &mut |_| Ok(()));
+        assert_eq!(added.is_ok(), fits, "{stream_bytes:?}: {added:?}");
+        assert!(size(&store) <= 400_000);
+    }
+}
+
+/// What a blob would add was counted before anybody could know that it is there already, so adding it again was refused.
+#[test]
+fn a_blob_that_is_there_already_needs_no_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open_path(&folder.path().join("store"), Options { size_max: 9_000_000, ..small_packs(50_000) }).unwrap();
+    let profile = Profile { layout: shoal_core::unixfs::profile::Layout::Blob, ..Profile::blake3() };
+    let options = AddOptions { profile, threads: 2, ..AddOptions::default() };
+    let file = folder.path().join("file");
+    let write = |content: &[u8]| std::fs::File::create(&file).and_then(|mut file| std::io::Write::write_all(&mut file, content)).unwrap();
+    let add_file = || add(&store, std::slice::from_ref(&file), &options, &operation(), &mut |_| Ok(()));
+    let add_content = |content: &[u8]| add_stream(&store, &mut { content }, "x".into(), &options, &operation(), &mut |_| Ok(()));
+    let content = painted(1, 6_000_000);
+    write(&content);
+    let first = add_file().unwrap();
+    assert_eq!(first.new_bytes, 6_000_000);
+    for again in [add_file().unwrap(), add_content(&content).unwrap()] {
+        assert_eq!((again.roots[0].cid.clone(), again.new_blocks), (first.roots[0].cid.clone(), 0));
+    }
+    // Others are refused: one as long, which is only told at its end, a longer one, and one that differs in its last byte.
+    let mut other = content.clone();
+    other[5_999_999] ^= 1;
+    for other in [painted(2, 6_000_000), painted(1, 7_000_000), other] {
+        write(&other);
+        for refused in [add_file(), add_content(&other)] {
+            assert!(matches!(refused, Err(Error::OverQuota { .. })), "{refused:?}");
+        }
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path().join("store/blobs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 1, "nothing half done is left: {left:?}");
+    assert!(shoal_store::verify::verify(&store, &operation()).unwrap().is_sound());
+}

@@ -269,3 +269,41 @@ fn a_verification_can_be_stopped() {
     stopped.cancel();
     assert!(matches!(verify(&dags::open(&disk, &options()), &stopped), Err(Error::Cancelled)));
 }
+
+/// What stands in front of a block is no word on how somebody's link reads it.
+#[test]
+fn a_node_that_was_stored_as_raw_bytes_is_looked_into_all_the_same() {
+    let (_disk, store) = new_store();
+    let gone = raw(Hash::Sha256, &painted(1, 500));
+    let inner = node(Hash::Sha256, std::slice::from_ref(&gone.0), b"inner");
+    let root = node(Hash::Sha256, std::slice::from_ref(&inner.0), b"root");
+    put_all(&store, &[raw(Hash::Sha256, &inner.1), root.clone()]);
+    set_pin(&store, &root.0, PinKind::Recursive);
+    let report = verified(&store);
+    assert_eq!((report.damaged_count, &report.missing, &report.hurt_roots), (0, &vec![gone.0.clone()], &vec![root.0.clone()]));
+    put_all(&store, &[gone]);
+    assert!(verified(&store).is_sound());
+}
+
+/// Leaves are looked for where they are likely to stand, one behind the other; some are deleted, or in another order, or elsewhere.
+#[test]
+fn every_single_leaf_that_is_missing_is_missed() {
+    for (pack_bytes_max, order) in [(1 << 30, 1), (1 << 30, 7), (3000, 1), (3000, 7)] {
+        let options = small_packs(pack_bytes_max);
+        let leaves: Vec<_> = (0..20).map(|n| raw(Hash::Sha256, &painted(n, 200))).collect();
+        let root = node(Hash::Sha256, &leaves.iter().map(|leaf| leaf.0.clone()).collect::<Vec<_>>(), b"root");
+        for gone in 0..leaves.len() {
+            let store = dags::open(&dags::memory(), &options);
+            let stored: Vec<_> = (0..leaves.len()).map(|n| leaves[n * order % leaves.len()].clone()).collect();
+            stored.chunks(5).for_each(|some| put_all(&store, some));
+            put_all(&store, std::slice::from_ref(&root));
+            set_pin(&store, &root.0, PinKind::Recursive);
+            assert!(verified(&store).is_sound());
+            let session = store.write().unwrap();
+            assert_eq!(session.delete(std::slice::from_ref(&leaves[gone].0)).unwrap(), 1);
+            session.commit().unwrap();
+            let report = verified(&store);
+            assert_eq!((report.damaged_count, report.missing), (0, vec![leaves[gone].0.clone()]), "leaf {gone}, packs of {pack_bytes_max}");
+        }
+    }
+}

@@ -136,9 +136,14 @@ impl Negotiation {
                 Ok(0) => self.end_line(),
                 Ok(_) if rest.is_empty() => break,
                 Ok(missing) => {
-                    let piece = rest.get(..missing).unwrap_or(rest);
+                    // The header byte by byte, so that what is none ends it at the same byte however it comes.
+                    let wanted = if self.has_header { missing } else { 1 };
+                    let piece = rest.get(..wanted).unwrap_or(rest);
                     self.line.extend_from_slice(piece);
                     taken += piece.len();
+                    if !self.has_header && !self.may_become_header() {
+                        self.outcome = Some(Err(NegotiationError::Header));
+                    }
                 }
             }
         }
@@ -155,6 +160,15 @@ impl Negotiation {
         match usize::try_from(len) {
             Ok(len @ 1..=MULTISTREAM_LINE_BYTES_MAX) => Ok((header + len).saturating_sub(self.line.len())),
             _ => Err(NegotiationError::Line),
+        }
+    }
+
+    /// Whether what came of the first line can still be the header: who speaks another protocol is not waited for.
+    fn may_become_header(&self) -> bool {
+        match self.line.split_first() {
+            // A length of two bytes is another line; how long is seen elsewhere.
+            Some((0x80.., _)) | None => true,
+            Some((_, text)) => text.iter().zip(HEADER).all(|(came, is)| came == is),
         }
     }
 
@@ -314,7 +328,9 @@ mod tests {
             (b"\x80\x00".to_vec(), NegotiationError::Line),
             (b"\x81\x08".to_vec(), NegotiationError::Line),
             (b"\x80\x80".to_vec(), NegotiationError::Line),
-            (b"\x02ab".to_vec(), NegotiationError::Line),
+            (b"\x02ab".to_vec(), NegotiationError::Header),
+            (b"GE".to_vec(), NegotiationError::Header),
+            ([header.as_bytes(), b"\x02ab"].concat(), NegotiationError::Line),
             (b"GET / HTTP/1.1\r\n\r\n".repeat(9), NegotiationError::Header),
             (b"\x02a\n".to_vec(), NegotiationError::Header),
             ([header.as_bytes(), b"\x03/b\n"].concat(), NegotiationError::Answer),

@@ -3,6 +3,7 @@
 //! Builders take finished children and give finished blocks; nothing here reads a file or keeps a block.
 //! The one rule: for every profile the CIDs are, bit for bit, those that Kubo's `ipfs add` gives.
 
+pub mod claims;
 pub mod directory;
 pub mod file;
 pub mod hamt;
@@ -14,6 +15,7 @@ mod trickle;
 use crate::Cid;
 use crate::dag::pb::{self, PbError};
 use crate::limits::{BLOCK_BYTES_MAX, NAME_BYTES_MAX, SYMLINK_BYTES_MAX};
+pub use claims::{Claim, claims};
 pub use directory::{DirectoryBuilder, check_name, encode_symlink};
 pub use file::{FileBuilder, encode_leaf};
 pub use hamt::slot;

@@ -60,8 +60,19 @@ const WORKERS_MAX: usize = 4;
 /// block under a root to be pinned: then the store is as before (car §3.4 has the one exception). The index of a CARv2 is not used.
 /// When this returns, everything is durable.
 pub fn import_car(store: &Store, input: &mut dyn Read, options: &ImportOptions, operation: &Operation) -> Result<Imported> {
+    import_car_of(store, input, None, options, operation)
+}
+
+/// As [`import_car`], of an archive of so many bytes, where that is known: under a quota, room is made for so many.
+pub fn import_car_of(
+    store: &Store,
+    input: &mut dyn Read,
+    bytes: Option<u64>,
+    options: &ImportOptions,
+    operation: &Operation,
+) -> Result<Imported> {
     crate::pinning::check_name(options.pin_name.as_deref())?;
-    crate::quota::make_some_room(store, operation)?;
+    crate::quota::make_room_for_stream(store, bytes, operation)?;
     let session = store.write()?;
     let before: BTreeMap<u32, u64> = store.packs()?.into_iter().map(|stat| (stat.pack, stat.bytes)).collect();
     let result = take_in(store, &session, input, options, operation);

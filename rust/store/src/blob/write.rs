@@ -11,13 +11,15 @@ use crate::session::Session;
 use shoal_core::bao::{Joiner, PAIR_BYTES, Pair, Peak, Value, root_of, subtree, subtree_start};
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A tree being written, from the values of pieces.
 pub(crate) struct NewTree {
     /// None where only the digest is wanted.
     file: Option<(Arc<dyn DiskFile>, PathBuf)>,
+    /// Whether nothing is written any more.
+    is_given_up: AtomicBool,
     state: Mutex<TreeState>,
 }
 
@@ -38,11 +40,11 @@ impl TreeState {
 
 impl NewTree {
     pub fn new(file: Option<(Arc<dyn DiskFile>, PathBuf)>) -> Self {
-        Self { file, state: Mutex::default() }
+        Self { file, is_given_up: AtomicBool::new(false), state: Mutex::default() }
     }
 
     fn write(&self, place: u64, nodes: &[u8]) -> Result<()> {
-        let Some((file, path)) = &self.file else { return Ok(()) };
+        let Some((file, path)) = self.file.as_ref().filter(|_| !self.is_given_up.load(Ordering::Relaxed)) else { return Ok(()) };
         let at = place.saturating_mul(PAIR_BYTES as u64);
         write_all_at(&**file, &mut [IoSlice::new(nodes)], at).map_err(|e| Error::io("writing", path, e))
     }
@@ -120,6 +122,10 @@ pub(crate) struct NewBlob {
     data_path: PathBuf,
     tree_path: PathBuf,
     pub tree: NewTree,
+    /// How long it will be, where that is known.
+    bytes: Option<u64>,
+    /// The quota has no room for it. It is hashed to its end, since it may be a blob that is there already.
+    refused: OnceLock<Error>,
 }
 
 impl Drop for NewBlob {
@@ -132,7 +138,7 @@ impl Drop for NewBlob {
 }
 
 impl NewBlob {
-    pub fn create(inner: &Arc<Inner>) -> Result<Self> {
+    pub fn create(inner: &Arc<Inner>, bytes: Option<u64>) -> Result<Self> {
         let blobs = &inner.blobs;
         let number = blobs.count.fetch_add(1, Ordering::Relaxed);
         let path = |kind| blobs.paths.folder().join(format!("{}-{number}.{kind}.new", std::process::id()));
@@ -147,12 +153,31 @@ impl NewBlob {
             }
         };
         let tree = NewTree::new(Some((Arc::clone(&tree_file), tree_path.clone())));
-        Ok(Self { inner: Arc::clone(inner), data, tree_file, data_path, tree_path, tree })
+        Ok(Self { inner: Arc::clone(inner), data, tree_file, data_path, tree_path, tree, bytes, refused: OnceLock::new() })
     }
 
     pub fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.inner.check_quota(offset.saturating_add(data.len() as u64))?;
+        let end = offset.saturating_add(data.len() as u64);
+        if self.refused.get().is_none()
+            && let Err(refusal) = self.inner.check_quota(end)
+        {
+            if !self.may_be_known(end) {
+                return Err(refusal);
+            }
+            let _ = self.refused.set(refusal);
+            self.tree.is_given_up.store(true, Ordering::Relaxed);
+            let _ = self.data.set_len(0);
+        }
+        if self.refused.get().is_some() {
+            return Ok(());
+        }
         write_all_at(&*self.data, &mut [IoSlice::new(data)], offset).map_err(|e| Error::io("writing", &self.data_path, e))
+    }
+
+    /// Whether there is a blob that can be the one which is being written, so far with so many bytes.
+    fn may_be_known(&self, end: u64) -> bool {
+        let is_like = |bytes: &u64| self.bytes.map_or(*bytes >= end, |of_this| *bytes == of_this);
+        self.inner.state().contents.blobs.values().any(is_like)
     }
 
     /// Gives the finished blob its name, for `session` to commit: whether it is new.
@@ -161,6 +186,9 @@ impl NewBlob {
         inner.holds.take([&digest]);
         if self.is_known(session, &digest)? {
             return Ok(false);
+        }
+        if let Some(refusal) = self.refused.get() {
+            return Err(refusal.duplicate());
         }
         let failed = |path: &PathBuf| {
             let path = path.clone();

@@ -30,9 +30,9 @@ enum Target {
 }
 
 impl Target {
-    fn new(sink: &Sink) -> Result<Self> {
+    fn new(sink: &Sink, bytes: Option<u64>) -> Result<Self> {
         Ok(match sink {
-            Sink::Store { session, .. } => Self::Store(session.new_blob()?),
+            Sink::Store { session, .. } => Self::Store(session.new_blob(bytes)?),
             Sink::HashOnly => Self::Nowhere(NewTree::new(None)),
         })
     }
@@ -75,7 +75,7 @@ impl Target {
     fn finish(&self, sink: &Sink, bytes: u64) -> Result<Child> {
         let digest = self.tree().finish(groups(bytes))?;
         let digest = digest.ok_or_else(|| Error::Format("a blob of a single group was begun".to_owned()))?;
-        if let (Self::Store(blob), Sink::Store { session, new_blocks, new_bytes }) = (self, sink)
+        if let (Self::Store(blob), Sink::Store { session, new_blocks, new_bytes, .. }) = (self, sink)
             && blob.finish(session, digest, bytes)?
         {
             new_blocks.fetch_add(1, Ordering::Relaxed);
@@ -95,7 +95,7 @@ pub(super) struct BlobFile {
 
 impl BlobFile {
     pub fn new(name: Vec<u8>, bytes: u64, sink: &Sink) -> Result<Self> {
-        Ok(Self { name, target: Target::new(sink)?, left: AtomicU64::new(bytes.div_ceil(PIECE_BYTES as u64)) })
+        Ok(Self { name, target: Target::new(sink, Some(bytes))?, left: AtomicU64::new(bytes.div_ceil(PIECE_BYTES as u64)) })
     }
 }
 
@@ -148,7 +148,7 @@ pub(super) fn stream(
         operation.add_files(1);
         return Ok(entry(sequence, name, child));
     }
-    let target = Target::new(sink)?;
+    let target = Target::new(sink, None)?;
     let mut input = head.chain(input);
     let mut buffer = Vec::new();
     let mut total = 0;

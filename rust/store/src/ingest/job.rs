@@ -3,6 +3,7 @@
 use super::EntryKind;
 use super::baton::{Baton, Turn};
 use super::blob::{BlobFile, PIECE_BYTES};
+use super::place::Place;
 use super::work::segment_bytes;
 use crate::error::Error;
 use crate::queue::Shared;
@@ -48,15 +49,19 @@ pub(super) struct LargeFile {
     pub segments: u64,
     /// Where it goes, if it becomes a blob. Its segments are pieces then.
     pub blob: Option<BlobFile>,
+    /// Where it is, if it is to stay there.
+    pub place: Option<Place>,
     next: AtomicU64,
+    /// Segments that are not done.
+    left: AtomicU64,
     /// Where cuts depend on what came before: whose turn it is to cut.
     baton: Option<Arc<Baton>>,
 }
 
 impl LargeFile {
-    pub fn new(job: FileJob, file: File, bytes: u64, profile: &Profile) -> Self {
+    pub fn new(job: FileJob, file: File, bytes: u64, profile: &Profile, place: Option<Place>) -> Self {
         let baton = (!matches!(profile.chunker, Chunker::Size(_))).then(Arc::default);
-        Self { baton, ..Self::in_segments(job, file, bytes, segment_bytes(profile)) }
+        Self { baton, place, ..Self::in_segments(job, file, bytes, segment_bytes(profile)) }
     }
 
     /// One that becomes a blob.
@@ -74,9 +79,16 @@ impl LargeFile {
             segment_bytes,
             segments,
             blob: None,
+            place: None,
             next: AtomicU64::new(0),
+            left: AtomicU64::new(segments),
             baton: None,
         }
+    }
+
+    /// Called once a segment: whether it was the last one to be done.
+    pub fn is_last_to_end(&self) -> bool {
+        self.left.fetch_sub(1, Ordering::AcqRel) == 1
     }
 }
 

@@ -9,6 +9,7 @@ mod baton;
 mod blob;
 mod ignore;
 mod job;
+mod place;
 mod source;
 mod stream;
 mod work;
@@ -42,6 +43,8 @@ pub struct AddOptions {
     pub profile: Profile,
     /// Compute CIDs, store nothing.
     pub only_hash: bool,
+    /// Leave the files where they are, and keep only what says where in them each leaf is.
+    pub nocopy: bool,
     /// Put all sources into one directory above them.
     pub wrap: bool,
     /// Pin the roots, recursively.
@@ -66,6 +69,8 @@ pub struct AddOptions {
     pub mtime: Option<(i64, u32)>,
     /// Worker threads; 0 for one a core (or `SHOAL_THREADS`).
     pub threads: usize,
+    /// How many bytes a stream will give, where that is known: under a quota, room is made for so many.
+    pub stream_bytes: Option<u64>,
 }
 
 impl Default for AddOptions {
@@ -73,6 +78,7 @@ impl Default for AddOptions {
         Self {
             profile: Profile::blake3(),
             only_hash: false,
+            nocopy: false,
             wrap: false,
             pin: true,
             pin_name: None,
@@ -85,6 +91,7 @@ impl Default for AddOptions {
             mode: None,
             mtime: None,
             threads: 0,
+            stream_bytes: None,
         }
     }
 }
@@ -133,16 +140,36 @@ pub type OnEntry<'a> = dyn FnMut(&Added) -> Result<()> + Send + 'a;
 
 /// Where blocks go.
 enum Sink {
-    Store { session: Session, new_blocks: AtomicU64, new_bytes: AtomicU64 },
+    Store {
+        session: Session,
+        new_blocks: AtomicU64,
+        new_bytes: AtomicU64,
+        /// Whether leaves are left where they are.
+        is_referring: bool,
+    },
     HashOnly,
 }
 
 impl Sink {
-    fn new(store: &Store, only_hash: bool) -> Result<Self> {
-        if only_hash {
+    fn new(store: &Store, options: &AddOptions) -> Result<Self> {
+        if options.only_hash {
             return Ok(Self::HashOnly);
         }
-        Ok(Self::Store { session: store.write()?, new_blocks: AtomicU64::new(0), new_bytes: AtomicU64::new(0) })
+        let (session, new_blocks, new_bytes) = (store.write()?, AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self::Store { session, new_blocks, new_bytes, is_referring: options.nocopy })
+    }
+
+    fn is_referring(&self) -> bool {
+        matches!(self, Self::Store { is_referring: true, .. })
+    }
+
+    /// Puts leaves, or leaves them where they are. Nothing is not left anywhere.
+    fn put_leaves(&self, blocks: &[(&Cid, &[u8])]) -> Result<()> {
+        if !self.is_referring() {
+            return self.put_many(blocks);
+        }
+        let empty: Vec<_> = blocks.iter().copied().filter(|(_, block)| block.is_empty()).collect();
+        self.put_many(&empty)
     }
 
     /// Keeps the values of blocks that are put next.
@@ -155,7 +182,7 @@ impl Sink {
     }
 
     fn put_many(&self, blocks: &[(&Cid, &[u8])]) -> Result<()> {
-        if let Self::Store { session, new_blocks, new_bytes } = self
+        if let Self::Store { session, new_blocks, new_bytes, .. } = self
             && !blocks.is_empty()
         {
             let PutCount { new_blocks: n, new_bytes: bytes } = session.put_many(blocks)?;
@@ -169,7 +196,7 @@ impl Sink {
     fn finish(self, store: &Store, roots: Vec<Added>, options: &AddOptions) -> Result<AddReport> {
         match self {
             Self::HashOnly => Ok(AddReport { roots, new_blocks: 0, new_bytes: 0 }),
-            Self::Store { session, new_blocks, new_bytes } => {
+            Self::Store { session, new_blocks, new_bytes, .. } => {
                 if options.pin {
                     for root in &roots {
                         // What was added before under a name keeps it.
@@ -203,7 +230,10 @@ pub fn add(
     operation: &Operation,
     on_entry: &mut OnEntry<'_>,
 ) -> Result<AddReport> {
-    if !options.only_hash {
+    place::check(options)?;
+    if options.nocopy && !options.only_hash {
+        quota::make_room_for_stream(store, None, operation)?;
+    } else if !options.only_hash {
         quota::make_room_for(store, sources, operation)?;
     }
     run(store, options, operation, on_entry, options.wrap, |queue, _, sender| source::walk(sources, options, operation, queue, &sender))
@@ -218,9 +248,13 @@ pub fn add_stream(
     operation: &Operation,
     on_entry: &mut OnEntry<'_>,
 ) -> Result<AddReport> {
+    if options.nocopy {
+        let text = "what comes through a pipe or out of memory has no place where it could be left: add it without nocopy";
+        return Err(Error::Options(text.to_owned()));
+    }
     let metadata = Metadata { mode: options.mode, mtime: options.mtime };
     if !options.only_hash {
-        quota::make_some_room(store, operation)?;
+        quota::make_room_for_stream(store, options.stream_bytes, operation)?;
     }
     run(store, options, operation, on_entry, options.wrap, |queue, sink, sender| {
         if options.profile.layout == Layout::Blob {
@@ -250,7 +284,7 @@ where
         return Err(Error::Options(text.to_owned()));
     }
     let threads = if options.threads == 0 { default_threads() } else { options.threads };
-    let sink = Sink::new(store, options.only_hash)?;
+    let sink = Sink::new(store, options)?;
     let queue = Queue::new(threads * 4);
     let (sender, receiver) = mpsc::channel();
     let roots = std::thread::scope(|scope| {

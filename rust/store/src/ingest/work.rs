@@ -4,6 +4,7 @@
 
 use super::assemble::finish_file;
 use super::job::{DataJob, FileJob, Item, Job, LargeFile, Message, Queue, Segment};
+use super::place::Place;
 use super::source::kept_metadata;
 use super::{AddOptions, EntryKind, Sink, blob, stream};
 use crate::error::{Error, Result};
@@ -62,6 +63,8 @@ struct Gathered {
     sequence: u64,
     name: Vec<u8>,
     metadata: Metadata,
+    /// Where it is, if it is to stay there.
+    place: Option<Place>,
     /// Its chunks' places in the buffer.
     chunks: Vec<Range<usize>>,
 }
@@ -100,8 +103,9 @@ impl Worker<'_> {
         let about = file.metadata().map_err(|e| Error::source("cannot read", &job.path, e))?;
         let metadata = kept_metadata(self.options, &about);
         self.operation.name_current(&job.path.display());
+        let place = if self.hasher.sink.is_referring() { Some(Place::of(&job.path, &file)?) } else { None };
         if about.len() > SMALL_FILE_BYTES_MAX as u64 {
-            return self.large(job, file, about.len(), metadata);
+            return self.large(job, file, about.len(), metadata, place);
         }
         let expected = usize::try_from(about.len()).unwrap_or(SMALL_FILE_BYTES_MAX);
         if self.small.as_ref().is_some_and(|small| small.used + expected >= small.buffer.len()) {
@@ -112,9 +116,15 @@ impl Worker<'_> {
         let room = small.buffer.get_mut(start..).unwrap_or_default();
         let Some(length) = read_to_end(&mut file, room).map_err(|e| Error::source("cannot read", &job.path, e))? else {
             // It says it is small, and is not: a growing file, or one of /proc. Read it as a stream, from its beginning.
+            if place.is_some() {
+                return Err(Error::SourceChanged { path: job.path });
+            }
             let again = open_source(&job.path, self.options.dereference_symlinks)?;
             return self.stream(job, again, metadata);
         };
+        if let Some(place) = &place {
+            place.check(&file)?;
+        }
         let content = small.buffer.get(start..start + length).unwrap_or_default();
         let chunks = match self.options.profile.layout {
             // A file of this size is one block.
@@ -122,7 +132,7 @@ impl Worker<'_> {
             Layout::Balanced | Layout::Trickle => cut(&self.options.profile.chunker, content, start),
         };
         small.used += length;
-        small.files.push(Gathered { sequence: job.sequence, name: job.name, metadata, chunks });
+        small.files.push(Gathered { sequence: job.sequence, name: job.name, metadata, place, chunks });
         Ok(())
     }
 
@@ -139,8 +149,11 @@ impl Worker<'_> {
         let mut blocks = Vec::new();
         let mut done = Vec::with_capacity(small.files.len());
         for file in small.files.drain(..) {
-            let own = leaves.by_ref().take(file.chunks.len());
-            let child = finish_file(&self.options.profile, file.metadata, own, &mut blocks);
+            let own: Vec<Child> = leaves.by_ref().take(file.chunks.len()).collect();
+            if let Some(place) = &file.place {
+                place.refer(self.hasher.sink, 0, &own)?;
+            }
+            let child = finish_file(&self.options.profile, file.metadata, own.into_iter(), &mut blocks);
             done.push((file.sequence, file.name, child));
         }
         let used = std::mem::take(&mut small.used);
@@ -153,14 +166,14 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn large(&mut self, job: FileJob, file: File, bytes: u64, metadata: Metadata) -> Result<()> {
+    fn large(&mut self, job: FileJob, file: File, bytes: u64, metadata: Metadata, place: Option<Place>) -> Result<()> {
         if self.options.profile.layout == Layout::Blob {
             let blob = blob::BlobFile::new(job.name.clone(), bytes, self.hasher.sink)?;
             self.queue.offer(LargeFile::blob(job, file, bytes, blob));
             return Ok(());
         }
         self.send(Message::Opened { sequence: job.sequence, name: job.name.clone(), metadata })?;
-        self.queue.offer(LargeFile::new(job, file, bytes, &self.options.profile));
+        self.queue.offer(LargeFile::new(job, file, bytes, &self.options.profile, place));
         Ok(())
     }
 
@@ -201,6 +214,12 @@ impl Worker<'_> {
         let starts = std::iter::once(start).chain(ends.iter().copied());
         let inputs: Vec<_> = starts.zip(&ends).map(|(start, &end)| (buffer.get(start..end).unwrap_or_default(), None)).collect();
         let leaves = self.hasher.put(&inputs)?;
+        if let Some(place) = &large.place {
+            place.refer(self.hasher.sink, offset + start as u64, &leaves)?;
+            if large.is_last_to_end() {
+                place.check(&large.file)?;
+            }
+        }
         let last = segment.index + 1 == large.segments;
         self.operation.add_bytes((ends.last().copied().unwrap_or(start) - start) as u64);
         self.operation.add_files(u64::from(last));
@@ -339,7 +358,7 @@ impl<'a> LeafHasher<'a> {
         let runs: Vec<_> = blocks.chunk_by(|a, b| a == b).collect();
         let distinct: Vec<(u64, &[u8])> = runs.iter().filter_map(|run| run.first().copied()).collect();
         let cids = match self.sink {
-            Sink::Store { .. } if self.profile.hash == Hash::Blake3 && self.profile.inline_bytes_max == 0 => {
+            Sink::Store { is_referring: false, .. } if self.profile.hash == Hash::Blake3 && self.profile.inline_bytes_max == 0 => {
                 let (cids, lists) = cids_and_lists(self.profile, &distinct);
                 self.sink.note_lists(lists);
                 cids
@@ -347,7 +366,7 @@ impl<'a> LeafHasher<'a> {
             Sink::Store { .. } | Sink::HashOnly => cids(self.profile, &distinct),
         };
         let new: Vec<(&Cid, &[u8])> = cids.iter().zip(&distinct).map(|(cid, &(_, block))| (cid, block)).collect();
-        self.sink.put_many(&new)?;
+        self.sink.put_leaves(&new)?;
         let cids = runs.iter().zip(&cids).flat_map(|(run, cid)| std::iter::repeat_n(cid, run.len()));
         Ok(cids
             .zip(blocks)

@@ -1,6 +1,6 @@
 //! Everything the journal says, after its last record: docs/formats/meta.md §5.
 
-use super::{Check, Op, Pin};
+use super::{Check, Op, Pin, References};
 use crate::pack::ForeignHeader;
 use shoal_core::Cid;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -42,6 +42,10 @@ pub(crate) struct Contents {
     pub used: BTreeMap<Cid, u64>,
     /// The number of the next pack: no number is used twice.
     pub pack_next: u32,
+    /// Tables of references to files elsewhere, by number.
+    pub references: BTreeMap<u32, References>,
+    /// The number of the next such table: no number is used twice.
+    pub references_next: u32,
 }
 
 /// What a blob of this length takes with its tree.
@@ -113,6 +117,14 @@ impl Contents {
             Op::Used { cid, seconds } => {
                 self.used.insert(cid.clone(), *seconds);
             }
+            Op::ReferencesSet(references) => {
+                self.references.insert(references.table, *references);
+                self.references_next = self.references_next.max(references.table.saturating_add(1));
+            }
+            Op::ReferencesRemoved { table } => {
+                self.references.remove(table);
+                self.references_next = self.references_next.max(table.saturating_add(1));
+            }
         }
     }
 
@@ -154,6 +166,10 @@ impl Contents {
         ops.extend(self.pins.values().cloned().map(Op::PinSet));
         ops.extend(self.blobs_gone.iter().map(|&digest| Op::BlobRemoved { digest }));
         ops.extend(self.blobs.iter().map(|(&digest, &bytes)| Op::BlobSet { digest, bytes }));
+        // Says which numbers are given out, where the last of them is gone.
+        let last = self.references_next.checked_sub(1).filter(|table| !self.references.contains_key(table));
+        ops.extend(last.map(|table| Op::ReferencesRemoved { table }));
+        ops.extend(self.references.values().copied().map(Op::ReferencesSet));
         ops.extend(self.used.iter().map(|(cid, &seconds)| Op::Used { cid: cid.clone(), seconds }));
         ops
     }

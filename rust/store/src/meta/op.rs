@@ -56,6 +56,23 @@ pub(crate) enum Op {
         pack: u32,
         header: ForeignHeader,
     },
+    ReferencesSet(References),
+    ReferencesRemoved {
+        table: u32,
+    },
+}
+
+/// What the journal says of a table of references.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct References {
+    /// Its number.
+    pub table: u32,
+    /// Files that it names.
+    pub files: u64,
+    /// Blocks that stand in them.
+    pub blocks: u64,
+    /// Their lengths together, in bytes.
+    pub block_bytes: u64,
 }
 
 impl Op {
@@ -133,6 +150,16 @@ impl Op {
                 varint::write(u64::from(*pack), out);
                 varint::write(header.bytes, out);
                 out.extend_from_slice(&header.check);
+            }
+            Self::ReferencesSet(References { table, files, blocks, block_bytes }) => {
+                out.push(12);
+                for value in [u64::from(*table), *files, *blocks, *block_bytes] {
+                    varint::write(value, out);
+                }
+            }
+            Self::ReferencesRemoved { table } => {
+                out.push(13);
+                varint::write(u64::from(*table), out);
             }
         }
     }
@@ -230,6 +257,13 @@ impl<'a> Payload<'a> {
             9 => Op::BlocksDamaged { pack: self.pack()?, offsets: self.offsets()? },
             10 => Op::BlobSet { digest: self.take(32)?.try_into().ok()?, bytes: self.number()? },
             11 => Op::BlobRemoved { digest: self.take(32)?.try_into().ok()? },
+            12 => Op::ReferencesSet(References {
+                table: self.pack()?,
+                files: self.number()?,
+                blocks: self.number()?,
+                block_bytes: self.number()?,
+            }),
+            13 => Op::ReferencesRemoved { table: self.pack()? },
             14 => Op::Used { cid: self.cid()?, seconds: self.number()? },
             15 => {
                 let pack = self.pack()?;

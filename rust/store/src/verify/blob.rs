@@ -70,7 +70,7 @@ pub(super) fn verify_blobs(run: &Run<'_>, report: &mut VerifyReport) -> Result<V
             report.damaged_count += found.count;
             let room = DAMAGES_MAX.saturating_sub(report.damaged.len());
             let named = found.damaged.into_iter().take(room);
-            report.damaged.extend(named.map(|(offset, reason)| Damage { cid: Some(cid.clone()), pack: None, offset, reason }));
+            report.damaged.extend(named.map(|(offset, reason)| Damage { cid: Some(cid.clone()), pack: None, path: None, offset, reason }));
             bad.push(cid);
         } else {
             part.done(true);

@@ -1,6 +1,10 @@
-//! Verifying packs: first their structure, from one thread, then the blocks, on all cores.
+//! Verifying packs: one thread deals out what the indexes say, in slices of neighbours; workers on all cores hold them against the
+//! packs, section by section, and hash the blocks, many side by side.
+//!
+//! A worker asks for the bytes behind its slice before it hashes its own, so that a disk and the processor work at the same time.
 
 use super::checkpoint::{Part, pack_line};
+use super::links::Links;
 use super::{DAMAGES_MAX, Damage, Reason, Run, VerifyReport};
 use crate::disk::Map;
 use crate::error::{Error, Result};
@@ -12,8 +16,10 @@ use crate::queue::{Queue, Shared, Work};
 use crate::state::{BadIndex, Found};
 use crate::store::Store;
 use shoal_core::Cid;
+use shoal_core::cid::codec;
 use shoal_core::hash::{self, VerifyError};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 /// A block to hash.
@@ -24,21 +30,28 @@ struct Job {
     found: Found,
 }
 
-/// Neighbours in one pack, hashed side by side.
-struct Batch<'a> {
-    map: Map,
-    jobs: Vec<Job>,
+/// Neighbours in one pack, in the hands of one worker.
+struct Slice<'a> {
+    pack: Arc<Pack>,
+    /// Which of the pack's entries. Not empty.
+    entries: Range<usize>,
+    /// Where the first section of all begins, if this is the first slice.
+    from: Option<u64>,
+    /// Where the next slice begins, or what is readable ends.
+    to: u64,
     part: Arc<Part<'a>>,
 }
 
-/// Blocks in a batch: as many as SHA-256 takes side by side, twice over.
-const BATCH_BLOCKS: usize = 32;
-/// Bytes of blocks in a batch, give or take one block.
-const BATCH_BYTES: u64 = 8 * 1024 * 1024;
-/// Batches that may wait for a worker.
+/// Blocks in a slice, at least: as many as SHA-256 takes side by side, twice over.
+const SLICE_BLOCKS_MIN: usize = 32;
+/// Bytes of blocks in a slice, at least: so many that waking a worker is nothing beside them.
+const SLICE_BYTES_MIN: u64 = 1024 * 1024;
+/// Bytes of blocks in a slice, give or take one block, however few blocks they are: of 1 MiB, as many as there are SIMD lanes.
+const SLICE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Slices that may wait for a worker.
 const QUEUED_MAX: usize = 8;
 
-/// Batches are not shared further.
+/// Slices are not shared further.
 enum Undivided {}
 
 impl Shared for Undivided {
@@ -61,6 +74,11 @@ struct Findings {
     damaged: Vec<Damage>,
     count: u64,
     copies: Vec<BadCopy>,
+    /// Live blocks looked at, and their lengths together.
+    blocks: u64,
+    bytes: u64,
+    /// Packs whose index names other blocks than the pack has, or at other places.
+    wrong_indexes: BTreeSet<u32>,
 }
 
 impl Findings {
@@ -72,13 +90,23 @@ impl Findings {
         self.copies.extend(copy);
     }
 
+    fn take_in(&mut self, other: Self) {
+        let room = DAMAGES_MAX.saturating_sub(self.damaged.len());
+        self.damaged.extend(other.damaged.into_iter().take(room));
+        self.count += other.count;
+        self.copies.extend(other.copies);
+        self.blocks += other.blocks;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.wrong_indexes.extend(other.wrong_indexes);
+    }
+
     fn place(&mut self, pack: u32, offset: u64, reason: Reason) {
-        self.add(Damage { cid: None, pack: Some(pack), offset, reason }, None);
+        self.add(Damage { cid: None, pack: Some(pack), path: None, offset, reason }, None);
     }
 }
 
 /// What is known of a pack before it is read.
-struct Pack {
+pub(super) struct Pack {
     id: u32,
     map: Map,
     /// Bytes that are there.
@@ -94,8 +122,8 @@ struct Pack {
     is_header_sound: bool,
 }
 
-/// Verifies all packs: the bad copies of live blocks.
-pub(super) fn verify_packs(run: &Run<'_>, report: &mut VerifyReport) -> Result<Vec<BadCopy>> {
+/// Verifies all packs: the bad copies of live blocks. Tells `links` of the blocks that are sound.
+pub(super) fn verify_packs(run: &Run<'_>, links: &Links, report: &mut VerifyReport) -> Result<Vec<BadCopy>> {
     let (store, operation) = (run.store, run.operation);
     let inner = &*store.0;
     let stats = store.packs()?;
@@ -107,35 +135,41 @@ pub(super) fn verify_packs(run: &Run<'_>, report: &mut VerifyReport) -> Result<V
         Some(stats.iter().map(|stat| live(stat.blocks, stat.dead_blocks)).sum::<u64>() + whole.blobs),
     );
     let findings = Mutex::new(Findings::default());
-    let queue: Queue<Batch<'_>, Undivided> = Queue::new(QUEUED_MAX);
+    let queue: Queue<Slice<'_>, Undivided> = Queue::new(QUEUED_MAX);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let survey = std::thread::scope(|scope| {
+    let dealt = std::thread::scope(|scope| {
         let close = queue.close_on_drop();
         for _ in 0..cores {
-            scope.spawn(|| hash_batches(run, &queue, &findings));
+            scope.spawn(|| check_slices(run, links, &queue, &findings));
         }
-        let survey = stats.iter().try_for_each(|stat| {
+        let dealt = stats.iter().try_for_each(|stat| {
             if missing.contains(&stat.pack) {
                 locked(&findings).place(stat.pack, 0, Reason::Missing);
                 return Ok(());
             }
-            survey(run, stat.pack, &queue, &findings, report)
+            deal(run, stat.pack, &queue, &findings, report)
         });
-        if survey.is_err() {
+        if dealt.is_err() {
             queue.stop();
         }
         drop(close);
-        survey
+        dealt
     });
-    survey?;
+    dealt?;
     operation.check()?;
+    let mut findings = findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for pack in &findings.wrong_indexes {
+        inner.mend(BadIndex::Pack(*pack), false)?;
+        report.indexes_rebuilt.push(*pack);
+    }
     report.is_merged_rebuilt = !check_merged(inner)?;
     report.pack_trees_rebuilt = inner.save_distrusted_trees();
-    let mut findings = findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     // So that putting these blocks again heals them.
     inner.pending_mut().damaged.extend(findings.copies.iter().map(|copy| copy.found));
     mark(store, &findings.copies);
     findings.damaged.sort_by_key(|damage| (damage.pack, damage.offset));
+    report.blocks += findings.blocks;
+    report.bytes = report.bytes.saturating_add(findings.bytes);
     report.damaged = findings.damaged;
     report.damaged_count = findings.count;
     Ok(findings.copies)
@@ -154,45 +188,55 @@ fn mark(store: &Store, copies: &[BadCopy]) {
     });
 }
 
-fn hash_batches(run: &Run<'_>, queue: &Queue<Batch<'_>, Undivided>, findings: &Mutex<Findings>) {
-    let (inner, operation) = (&*run.store.0, run.operation);
+fn check_slices(run: &Run<'_>, links: &Links, queue: &Queue<Slice<'_>, Undivided>, findings: &Mutex<Findings>) {
     let _stop = OnPanic(queue);
-    while let Some(Work::Job(batch)) = queue.next() {
+    while let Some(Work::Job(slice)) = queue.next() {
         let _done = queue.done_on_drop();
-        let bytes = batch.jobs.iter().map(|job| job.end.saturating_sub(job.start)).sum();
-        if run.pace.take(bytes, operation).is_err() || operation.check().is_err() {
+        if check_slice(run, links, &slice, findings).is_err() {
             queue.stop();
             return;
         }
-        if let (Some(first), Some(last)) = (batch.jobs.first(), batch.jobs.last()) {
-            batch.map.will_need(first.start, last.end);
-        }
-        let blocks: Vec<(&Cid, &[u8])> =
-            batch.jobs.iter().map(|job| (&job.cid, batch.map.get(job.start, job.end).unwrap_or_default())).collect();
-        let mut failures = Vec::new();
-        hash::verify_many(&blocks, &mut failures);
-        for (job, (cid, data)) in failures.iter().filter_map(|&at| batch.jobs.get(at).zip(blocks.get(at))) {
-            let reason = match hash::verify(cid, data) {
-                Err(VerifyError::UnknownHash(_)) => Reason::UnknownHash,
-                Err(VerifyError::Mismatch) | Ok(()) => Reason::Block,
-            };
-            let copy = key(&job.cid).map(|key| BadCopy { found: job.found, key });
-            let damage = Damage { cid: Some(job.cid.clone()), pack: Some(job.found.pack), offset: job.found.place.offset(), reason };
-            locked(findings).add(damage, copy);
-        }
-        for (at, (job, (cid, data))) in batch.jobs.iter().zip(&blocks).enumerate() {
-            if failures.binary_search(&at).is_err() {
-                inner.verify_list(cid, job.found, data);
-            }
-        }
-        operation.add_bytes(bytes);
-        operation.add_files(blocks.len() as u64);
-        batch.part.done(failures.is_empty());
     }
 }
 
+/// Fails only when the operation is cancelled.
+fn check_slice(run: &Run<'_>, links: &Links, slice: &Slice<'_>, findings: &Mutex<Findings>) -> Result<()> {
+    let (inner, operation) = (&*run.store.0, run.operation);
+    operation.check()?;
+    let mut found = Findings::default();
+    let jobs = check_sections(slice, &mut found);
+    let bytes = jobs.iter().map(|job| job.end.saturating_sub(job.start)).sum();
+    run.pace.take(bytes, operation)?;
+    let blocks: Vec<(&Cid, &[u8])> =
+        jobs.iter().map(|job| (&job.cid, slice.pack.map.get(job.start, job.end).unwrap_or_default())).collect();
+    let mut failures = Vec::new();
+    hash::verify_many(&blocks, &mut failures);
+    for (job, (cid, data)) in failures.iter().filter_map(|&at| jobs.get(at).zip(blocks.get(at))) {
+        let reason = match hash::verify(cid, data) {
+            Err(VerifyError::UnknownHash(_)) => Reason::UnknownHash,
+            Err(VerifyError::Mismatch) | Ok(()) => Reason::Block,
+        };
+        let copy = key(&job.cid).map(|key| BadCopy { found: job.found, key });
+        let damage = Damage { cid: Some(job.cid.clone()), pack: Some(job.found.pack), path: None, offset: job.found.place.offset(), reason };
+        found.add(damage, copy);
+    }
+    for (at, (job, (cid, data))) in jobs.iter().zip(&blocks).enumerate() {
+        if failures.binary_search(&at).is_err() {
+            inner.verify_list(cid, job.found, data);
+            if cid.codec() != codec::RAW {
+                links.take(inner, &slice.pack, cid, data);
+            }
+        }
+    }
+    operation.add_bytes(bytes);
+    operation.add_files(blocks.len() as u64);
+    slice.part.done(found.count == 0);
+    locked(findings).take_in(found);
+    Ok(())
+}
+
 /// A worker that dies must not leave the others waiting.
-struct OnPanic<'a, 'b>(&'a Queue<Batch<'b>, Undivided>);
+struct OnPanic<'a, 'b>(&'a Queue<Slice<'b>, Undivided>);
 
 impl Drop for OnPanic<'_, '_> {
     fn drop(&mut self) {
@@ -202,38 +246,45 @@ impl Drop for OnPanic<'_, '_> {
     }
 }
 
+impl Pack {
+    /// How many of some keys stand one behind the other in this pack, from where the first was found on. At least that one.
+    pub fn run(&self, found: Found, keys: &[Key]) -> usize {
+        let first = if found.pack == self.id { self.entries.binary_search_by_key(&found.place, |entry| entry.place).ok() } else { None };
+        let entries = first.and_then(|first| self.entries.get(first..)).unwrap_or_default();
+        let is_here = |(entry, key): &(&Entry, &Key)| entry.key == **key && !self.dead.contains(&entry.place.offset());
+        entries.iter().zip(keys).take_while(is_here).count().max(1)
+    }
+}
+
 /// The pack as it is now; `None` when it was retired meanwhile.
 fn open(inner: &Inner, pack: u32) -> Result<Option<Pack>> {
     inner.look_up(|state| {
         let Some(record) = state.contents.packs.get(&pack) else { return Ok(Ok(None)) };
+        let about = |map: Map, readable: u64, committed: u64, entries: Vec<Entry>, is_sealed: bool| {
+            let (header_bytes, is_header_sound) = (record.header_bytes(), record.has_sound_header(&map, readable));
+            Some(Pack { id: pack, map, readable, committed, entries, dead: record.dead.clone(), is_sealed, header_bytes, is_header_sound })
+        };
         if let Some(active) = state.active.as_ref().filter(|active| active.id == pack) {
             let readable = active.committed.min(active.readable);
             let entries = active.entries().iter().take(active.committed_entries).copied().collect();
-            return Ok(active.map_to(readable).map_err(|e| Error::io("mapping", &inner.paths.car(pack), e)).map(|map| {
-                let dead = record.dead.clone();
-                let (header_bytes, is_header_sound) = (record.header_bytes(), record.has_sound_header(&map, readable));
-                let committed = active.committed;
-                Some(Pack { id: pack, map, readable, committed, entries, dead, is_sealed: false, header_bytes, is_header_sound })
-            }));
+            let map = active.map_to(readable).map_err(|e| Error::io("mapping", &inner.paths.car(pack), e));
+            return Ok(map.map(|map| about(map, readable, active.committed, entries, false)));
         }
         let Some(sealed) = state.sealed(pack) else { return Ok(Ok(None)) };
-        let mut entries = Vec::new();
+        let mut entries = Vec::with_capacity(usize::try_from(sealed.index.len()).unwrap_or(0));
         for slot in 0..sealed.index.len() {
             entries.push(sealed.index.entry(slot).map_err(|BadPage| BadIndex::Pack(pack))?);
         }
         entries.sort_unstable_by_key(|entry| entry.place);
-        let (map, dead, readable) = (sealed.map.clone(), record.dead.clone(), sealed.readable);
-        let (header_bytes, is_header_sound) = (record.header_bytes(), record.has_sound_header(&map, readable));
-        let committed = record.length;
-        Ok(Ok(Some(Pack { id: pack, map, readable, committed, entries, dead, is_sealed: true, header_bytes, is_header_sound })))
+        Ok(Ok(about(sealed.map.clone(), sealed.readable, record.length, entries, true)))
     })?
 }
 
-/// Checks that a pack's sections stand one behind the other just where its index says, and hands the blocks to the workers.
-fn survey<'a>(
+/// Deals out the slices of a pack, and looks at what belongs to none.
+fn deal<'a>(
     run: &'a Run<'_>,
     id: u32,
-    queue: &Queue<Batch<'a>, Undivided>,
+    queue: &Queue<Slice<'a>, Undivided>,
     findings: &Mutex<Findings>,
     report: &mut VerifyReport,
 ) -> Result<()> {
@@ -246,24 +297,51 @@ fn survey<'a>(
         return Ok(());
     }
     let part = Arc::new(Part::new(line, run.checkpoint.as_ref().filter(|_| pack.is_sealed)));
-    let before = locked(findings).count;
+    let mut found = Findings::default();
     if !pack.is_header_sound {
-        locked(findings).place(id, 0, Reason::Header);
+        found.place(id, 0, Reason::Header);
     }
-    let is_index_wrong = survey_sections(&pack, &part, queue, findings, report, operation)?;
     if pack.readable < pack.committed {
-        locked(findings).place(id, pack.readable, Reason::Cut);
+        found.place(id, pack.readable, Reason::Cut);
     }
-    if is_index_wrong && pack.is_sealed {
-        inner.mend(BadIndex::Pack(id), false)?;
-        report.indexes_rebuilt.push(id);
+    let end = pack.committed.min(pack.readable);
+    if pack.entries.is_empty() && survey_gap(&pack, pack.header_bytes, end, &mut found) && pack.is_sealed {
+        found.wrong_indexes.insert(id);
     }
     if !pack.is_sealed && !is_log_sound(inner, &pack) {
         report.logs_damaged.push(id);
     }
-    // What the workers find of other packs meanwhile counts against this one too: then it is looked at again.
-    part.done(locked(findings).count == before);
+    let pack = Arc::new(pack);
+    let (mut dealt, mut from) = (0, Some(pack.header_bytes));
+    while let Some(rest) = pack.entries.get(dealt..).filter(|rest| !rest.is_empty()) {
+        operation.check()?;
+        let (slice, later) = rest.split_at(slice_blocks(rest));
+        if let (Some(first), Some(last)) = (slice.first(), slice.last()) {
+            pack.map.read_ahead(first.place.offset(), last.place.offset().saturating_add(last.place.block_bytes()).min(pack.readable));
+        }
+        let to = later.first().map_or(end, |entry| entry.place.offset());
+        let entries = dealt..dealt + slice.len();
+        dealt = entries.end;
+        part.add();
+        if !queue.push(Slice { pack: Arc::clone(&pack), entries, from: from.take(), to, part: Arc::clone(&part) }) {
+            return operation.check();
+        }
+    }
+    part.done(found.count == 0);
+    locked(findings).take_in(found);
     Ok(())
+}
+
+/// How many of some entries make a slice.
+fn slice_blocks(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    for (before, entry) in entries.iter().enumerate() {
+        if bytes >= SLICE_BYTES_MAX || (bytes >= SLICE_BYTES_MIN && before >= SLICE_BLOCKS_MIN) {
+            return before;
+        }
+        bytes += entry.place.block_bytes().max(1);
+    }
+    entries.len()
 }
 
 /// Counts a pack that an earlier verification found sound.
@@ -276,45 +354,31 @@ fn pass_over(pack: &Pack, report: &mut VerifyReport, operation: &Operation) {
     }
 }
 
-/// Whether the index names other blocks than the pack has, or at other places.
-fn survey_sections<'a>(
-    pack: &Pack,
-    part: &Arc<Part<'a>>,
-    queue: &Queue<Batch<'a>, Undivided>,
-    findings: &Mutex<Findings>,
-    report: &mut VerifyReport,
-    operation: &Operation,
-) -> Result<bool> {
+/// Checks that the sections of a slice stand one behind the other just where the index says: the blocks to hash.
+fn check_sections(slice: &Slice<'_>, found: &mut Findings) -> Vec<Job> {
+    let pack = &*slice.pack;
     let mut is_index_wrong = false;
-    let mut jobs: Vec<Job> = Vec::new();
-    let push = |jobs: &mut Vec<Job>| {
-        let jobs = std::mem::take(jobs);
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        part.add();
-        if queue.push(Batch { map: pack.map.clone(), jobs, part: Arc::clone(part) }) { Ok(()) } else { operation.check() }
-    };
-    // Where the next section should begin; not known behind a damaged one.
-    let mut next = Some(pack.header_bytes);
-    for entry in &pack.entries {
-        operation.check()?;
+    let entries = pack.entries.get(slice.entries.clone()).unwrap_or_default();
+    let mut jobs: Vec<Job> = Vec::with_capacity(entries.len());
+    // Where the next section should begin; not known behind a damaged one. What is in front of a slice is looked at with the one before.
+    let mut next = slice.from;
+    for entry in entries {
         let offset = entry.place.offset();
         if let Some(from) = next {
-            is_index_wrong |= survey_gap(pack, from, offset, findings);
+            is_index_wrong |= survey_gap(pack, from, offset, found);
         }
         let is_live = !pack.dead.contains(&offset);
         if is_live {
-            report.blocks += 1;
-            report.bytes = report.bytes.saturating_add(entry.place.block_bytes());
+            found.blocks += 1;
+            found.bytes = found.bytes.saturating_add(entry.place.block_bytes());
         }
-        let found = Found { pack: pack.id, place: entry.place };
+        let place = Found { pack: pack.id, place: entry.place };
         let section = section_at(&pack.map, offset, pack.readable);
         next = section.as_ref().map(|section| section.end);
         match section {
             Some(section) if is_as_indexed(&section, entry) => {
                 if is_live {
-                    jobs.push(Job { cid: section.cid, start: section.block_start, end: section.end, found });
+                    jobs.push(Job { cid: section.cid, start: section.block_start, end: section.end, found: place });
                 }
             }
             // A sound block, and not the one that the index names: it is the index that lies.
@@ -323,21 +387,19 @@ fn survey_sections<'a>(
                 next = None;
                 let reason = if offset >= pack.readable { Reason::Cut } else { Reason::Head };
                 if is_live {
-                    let damage = Damage { cid: None, pack: Some(pack.id), offset, reason };
-                    locked(findings).add(damage, Some(BadCopy { found, key: entry.key }));
+                    let damage = Damage { cid: None, pack: Some(pack.id), path: None, offset, reason };
+                    found.add(damage, Some(BadCopy { found: place, key: entry.key }));
                 }
             }
         }
-        let batch_bytes = jobs.first().map_or(0, |first| offset.saturating_sub(first.start));
-        if jobs.len() >= BATCH_BLOCKS || batch_bytes >= BATCH_BYTES {
-            push(&mut jobs)?;
-        }
     }
-    push(&mut jobs)?;
     if let Some(from) = next {
-        is_index_wrong |= survey_gap(pack, from, pack.committed.min(pack.readable), findings);
+        is_index_wrong |= survey_gap(pack, from, slice.to, found);
     }
-    Ok(is_index_wrong)
+    if is_index_wrong && pack.is_sealed {
+        found.wrong_indexes.insert(pack.id);
+    }
+    jobs
 }
 
 fn is_as_indexed(section: &Section, entry: &Entry) -> bool {
@@ -350,14 +412,14 @@ fn is_sound(pack: &Pack, section: &Section) -> bool {
 }
 
 /// Looks at bytes that the index says nothing of. Whether blocks stand there.
-fn survey_gap(pack: &Pack, from: u64, to: u64, findings: &Mutex<Findings>) -> bool {
+fn survey_gap(pack: &Pack, from: u64, to: u64, found: &mut Findings) -> bool {
     let (mut at, mut has_blocks) = (from, false);
     while at < to {
         match section_at(&pack.map, at, to).filter(|section| is_sound(pack, section)) {
             // Of an adopted pack, blocks of identity CIDs stand in no index.
             Some(section) => (at, has_blocks) = (section.end, has_blocks || key(&section.cid).is_some()),
             None => {
-                locked(findings).place(pack.id, at, Reason::Stray);
+                found.place(pack.id, at, Reason::Stray);
                 break;
             }
         }
@@ -388,19 +450,20 @@ fn is_log_sound(inner: &Inner, pack: &Pack) -> bool {
 fn check_merged(inner: &Inner) -> Result<bool> {
     let unsound = inner.look_up(|state| {
         for (at, merged) in state.merged.iter().map(|merged| &merged.index).enumerate() {
-            let mut slots: HashMap<u32, u64> = HashMap::new();
+            // Of each sealed pack, how many of its entries were met.
+            let mut met = vec![0u64; state.sealed.len()];
             for slot in 0..merged.len() {
                 let entry = merged.entry(slot).map_err(|BadPage| BadIndex::Merged(at))?;
-                let Some(sealed) = state.sealed(entry.pack) else { continue };
+                let Ok(which) = state.sealed.binary_search_by_key(&entry.pack, |sealed| sealed.id) else { continue };
+                let (Some(sealed), Some(met)) = (state.sealed.get(which), met.get_mut(which)) else { continue };
                 let indexed = sealed.index.entry(u64::from(entry.slot)).map_err(|BadPage| BadIndex::Pack(entry.pack))?;
                 if !indexed.key.starts_with(&entry.prefix.to_be_bytes()) {
                     return Ok(Some(at));
                 }
-                *slots.entry(entry.pack).or_default() += 1;
+                *met += 1;
             }
-            let is_whole =
-                |pack: &u32| state.sealed(*pack).is_none_or(|sealed| slots.get(pack).copied().unwrap_or(0) == sealed.index.len());
-            if !merged.packs.iter().all(is_whole) {
+            let mut covered = state.sealed.iter().zip(&met).filter(|(sealed, _)| merged.packs.contains(&sealed.id));
+            if covered.any(|(sealed, met)| *met != sealed.index.len()) {
                 return Ok(Some(at));
             }
         }

@@ -79,7 +79,7 @@ pub fn repair(store: &Store, from: &RepairFrom, options: &VerifyOptions, operati
         report.damaged_count = report.damaged_count.saturating_sub((before - report.damaged.len()) as u64);
         lost.retain(|key| !healed.contains(key));
         (report.missing, report.hurt_roots, report.hurt_paths, report.hurt_paths_count) = (vec![], vec![], vec![], 0);
-        roots::verify_roots(store, &lost, &mut report, operation)?;
+        roots::verify_roots(store, &lost, None, &mut report, operation)?;
     }
     done.report = report;
     Ok(done)
@@ -139,6 +139,7 @@ fn bring_blocks(store: &Store, from: &RepairFrom, wanted: &[Cid], done: &mut Rep
                         Ok(block) => taking.take(cid, &block, done)?,
                         // It does not have it, or not sound either.
                         Err(Error::NotFound { .. } | Error::Damaged { .. } | Error::UnsupportedHash { .. } | Error::IsBlob { .. }) => {}
+                        Err(Error::ChangedFile { .. } | Error::DamagedReferences { .. }) => {}
                         Err(error) => return Err(error),
                     }
                 }

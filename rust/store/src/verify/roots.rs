@@ -1,5 +1,6 @@
 //! Which pins do not keep what they promise.
 
+use super::links::Links;
 use super::paths::{Met, named};
 use super::{DAMAGES_MAX, HurtPath, PATHS_MAX, VerifyReport};
 use crate::error::{Error, Result};
@@ -66,6 +67,7 @@ impl Hurt {
         match error {
             Error::NotFound { .. } if self.missing.len() < DAMAGES_MAX => self.missing.push(lost.cid.clone()),
             Error::NotFound { .. } | Error::Damaged { .. } | Error::UnsupportedHash { .. } | Error::Dag { .. } => {}
+            Error::ChangedFile { .. } | Error::DamagedReferences { .. } => {}
             // Not about the block: nobody knows whether it is lost.
             error => return Err(lost.because(error)),
         }
@@ -76,10 +78,19 @@ impl Hurt {
     }
 }
 
-/// Walks all pins. `lost` are the keys of blocks that were found damaged, of which no sound copy is left.
-pub(super) fn verify_roots(store: &Store, lost: &HashSet<Key>, report: &mut VerifyReport, operation: &Operation) -> Result<()> {
+/// Walks all pins, unless the links of all blocks were taken and are whole. `lost` are the keys of blocks that were found damaged, of which no
+/// sound copy is left.
+pub(super) fn verify_roots(
+    store: &Store,
+    lost: &HashSet<Key>,
+    links: Option<Links>,
+    report: &mut VerifyReport,
+    operation: &Operation,
+) -> Result<()> {
     let pins = store.pins()?;
-    let recursive: Vec<Cid> = pins.iter().filter(|pin| pin.kind == PinKind::Recursive).map(|pin| pin.cid.clone()).collect();
+    let is_known_whole = links.is_some_and(|links| links.are_whole(store, &pins));
+    let recursive = pins.iter().filter(|pin| pin.kind == PinKind::Recursive && !is_known_whole);
+    let recursive: Vec<Cid> = recursive.map(|pin| pin.cid.clone()).collect();
     let hurt = std::cell::RefCell::new(Hurt::default());
     // Its own counters: these blocks were counted when they were hashed.
     let walked = Operation::new();
@@ -103,7 +114,9 @@ pub(super) fn verify_roots(store: &Store, lost: &HashSet<Key>, report: &mut Veri
                     hurt.missing.push(pin.cid.clone());
                     true
                 }
-                Err(Error::Damaged { .. } | Error::UnsupportedHash { .. }) => true,
+                Err(
+                    Error::Damaged { .. } | Error::ChangedFile { .. } | Error::DamagedReferences { .. } | Error::UnsupportedHash { .. },
+                ) => true,
                 Err(error) => return Err(error),
             },
         };

@@ -1,0 +1,222 @@
+"""What a node is to others: its key, its connections and its exchange. Started when it is first needed, as tasks of the node."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from shoal._core import canonical_peer_id
+from shoal.errors import ConnectionLost, Incomplete, InvalidInput, NotFound, Unreachable
+from shoal.exchange.driver import Exchange
+from shoal.exchange.fetch import Fetch
+from shoal.exchange.limits import PATIENCE_SECONDS
+from shoal.exchange.link import READABLE
+from shoal.exchange.store_access import FetchingStore, ServingStore
+from shoal.results import Fetched, NodeId, PeerInfo
+from shoal.swarm import Swarm, split_address
+from shoal.transfer import TransferProgress
+from shoal.transport.tcp import TcpTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from anyio.abc import TaskStatus
+
+    from shoal._core import CID, Identity, Lease
+    from shoal.content import Content
+    from shoal.peer import Peer
+    from shoal.store import Store
+    from shoal.transfer import Transfer
+    from shoal.transport.base import Transport
+
+T = TypeVar("T")
+
+THREADS: Final = 4
+"""Threads that read and store blocks for the exchange: one for each side, and two for what waits on a disk."""
+STEPS_MAX: Final = 1024
+"""Blocks fetched one by one along a path: names below each other, and the shards of large directories between them."""
+
+
+class Network:
+    """A node's key, connections and exchange. `run` it in the node's task group."""
+
+    def __init__(
+        self,
+        store: Store,
+        identity: Identity,
+        *,
+        agent: str,
+        serve: Literal["all", "shared"] = "shared",
+        transports: Mapping[str, Transport] | None = None,
+        security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+        bytes_per_second: int | None = None,
+    ) -> None:
+        self._store = store
+        self._agent = agent
+        self._limiter = anyio.CapacityLimiter(THREADS)
+        self.serving = ServingStore(store._core, self._limiter, serves_all=serve == "all")
+        places = transports if transports is not None else dict.fromkeys(("ip4", "ip6", "ip6zone"), TcpTransport())
+        self.swarm = Swarm(
+            identity, os.urandom(32), places, agent=agent, security=security, bytes_per_second=bytes_per_second
+        )
+        self.exchange = Exchange(self.serving)
+        for protocol in READABLE:
+            self.swarm.handle(protocol, self.exchange.peer_stream)
+        self.swarm.on_open.append(self.exchange.peer_open)
+        self.swarm.on_closed.append(self.exchange.peer_closed)
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self.swarm.run)
+            tasks.start_soon(self.exchange.serve, name="shoal serve")
+            task_status.started()
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
+    # Looking
+
+    def id(self) -> NodeId:
+        """What this node is to others."""
+        addrs = [f"{address}/p2p/{self.swarm.id}" for address in self.swarm.addresses]
+        return NodeId(self.swarm.id, addrs, self.swarm.protocols, self._agent)
+
+    def peers(self) -> list[PeerInfo]:
+        """Who is connected."""
+        return [_about(peer) for peer in self.swarm.peers]
+
+    # Doing
+
+    async def connect(self, address: str, *more: str) -> str:
+        """Connects to a peer by addresses that may end in its id, `/ip4/…/tcp/…/p2p/ID`: its id.
+
+        Raises `InvalidAddress`, and `Unreachable` where nobody answers as that peer.
+        """
+        named = {peer for place in (address, *more) if (peer := split_address(place)[1]) is not None}
+        if len(named) > 1:
+            raise InvalidInput("these are addresses of different peers; connect to one at a time")
+        return (await self.swarm.connect(next(iter(named), None), (address, *more))).id
+
+    async def ping(self, peer_id: str) -> float:
+        """Seconds that 32 bytes take to a connected peer and back. Raises `Unreachable` where it is not connected or silent."""
+        peer = self.swarm.peer(canonical_peer_id(peer_id))
+        if peer is None:
+            raise Unreachable(f"peer {peer_id} is not connected; connect to one of its addresses first")
+        try:
+            took = await peer.ping()
+        except ConnectionLost as error:
+            raise Unreachable(f"peer {peer_id} is not connected any more; connect to it again") from error
+        if took is None and peer.end_reason is not None:
+            raise Unreachable(f"the connection to peer {peer_id} ended before the answer came: {peer.end_reason}")
+        if took is None:
+            raise Unreachable(f"peer {peer_id} is connected, and did not answer a ping in 10 s")
+        return took
+
+    async def share(self, root: CID) -> None:
+        """Lets peers fetch what is under a root. Raises `NotFound` or `Incomplete` where it is not all here."""
+        if root not in self.serving.shared:
+            watch = self._store._watch("share")
+            self.serving.shared[root] = await self._run(lambda: self._store._core.members(root, watch))
+
+    def unshare(self, root: CID) -> bool:
+        """Takes that back; whether it was shared. What is under way is finished."""
+        return self.serving.shared.pop(root, None) is not None
+
+    async def fetch(
+        self,
+        content: Content,
+        transfer: Transfer[T],
+        *,
+        likely: Sequence[str] = (),
+        bytes_total: int | None = None,
+        patience: float = PATIENCE_SECONDS,
+        timeout: float | None = None,  # noqa: ASYNC109 - it ends the session, which then says why
+        pin: bool = False,
+    ) -> Fetched:
+        """Brings everything under `content` into the store, and pins it if asked."""
+        begun_at = anyio.current_time()
+        ends_at = None if timeout is None else begun_at + timeout
+        fetches: list[Fetch] = []
+        transfer.report = lambda: self._progress(fetches, bytes_total)
+
+        def begin(root: CID, lease: Lease, *, is_alone: bool = False) -> Fetch:
+            store = FetchingStore(self._store._core, lease, self._limiter)
+            seed = int.from_bytes(os.urandom(4))
+            fetch = Fetch(self.exchange, store, root, seed=seed, patience=patience, ends_at=ends_at, is_alone=is_alone)
+            fetch.likely.update(likely)
+            fetches.append(fetch)
+            return fetch
+
+        lease = await self._run(self._store.lease)
+        try:
+            root = await self._resolve(content, lambda cid: begin(cid, lease, is_alone=True))
+            await begin(root, lease).run()
+            if pin:
+                await self._run(lambda: self._store.pin.add(root))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._run(lease.close)
+        peers: dict[str, int] = {}
+        for fetch in fetches:
+            for peer, size in fetch.by_peer.items():
+                peers[peer] = peers.get(peer, 0) + size
+        first_at = min((fetch.first_at for fetch in fetches if fetch.first_at is not None), default=None)
+        return Fetched(
+            root,
+            sum(fetch.stored_bytes for fetch in fetches),
+            sum(fetch.stored_blocks for fetch in fetches),
+            anyio.current_time() - begun_at,
+            None if first_at is None else first_at - begun_at,
+            peers,
+            sum(fetch.session.statistics.duplicate_bytes for fetch in fetches if fetch.session is not None),
+        )
+
+    async def _resolve(self, content: Content, begin: Callable[[CID], Fetch]) -> CID:
+        """The CID that a path leads to; blocks on the way that are not here are fetched."""
+        before: CID | None = None
+        for _ in range(STEPS_MAX):
+            try:
+                cid, rest = await self._run(lambda: self._store.resolve(content))
+            except (Incomplete, NotFound) as error:
+                missing = error.cid
+                # The same one twice is here, or cannot be had: the error says what is wrong with it.
+                if missing is None or missing == before:
+                    raise
+                before = missing
+                await begin(missing).run()
+            else:
+                if rest:
+                    raise InvalidInput(f"{content} leads into an object, not to one; leave out {rest!r}")
+                return cid
+        raise InvalidInput(f"{content} is a path of more than {STEPS_MAX} steps")
+
+    def _progress(self, fetches: list[Fetch], bytes_total: int | None) -> TransferProgress:
+        size, blocks, peers, waiting = 0, 0, dict[str, int](), None
+        for fetch in fetches:
+            size += fetch.stored_bytes
+            blocks += fetch.stored_blocks
+            for peer, given in fetch.by_peer.items():
+                peers[peer] = peers.get(peer, 0) + given
+        if fetches and not peers:
+            count = len(self.swarm.peers)
+            waiting = f"asking {count} peer{'s' if count != 1 else ''}" if count else "no peer is connected"
+        return TransferProgress("get", size, bytes_total, blocks, None, None, peers, waiting)
+
+
+def _about(peer: Peer) -> PeerInfo:
+    said = peer.identified
+    return PeerInfo(
+        peer.id,
+        peer.address,
+        "out" if peer.is_dialed else "in",
+        peer.security,
+        None if said is None else said.agent,
+        [] if said is None else said.protocols,
+        peer.round_trip,
+        peer.received_bytes,
+        peer.sent_bytes,
+    )
