@@ -111,11 +111,11 @@ class Says(Deaf):
 
 
 @asynccontextmanager
-async def attacker(node: shoal.Node, *, answers: Callable[[Peer, int], StreamUser | None] | None = None) -> AsyncIterator[Peer]:
+async def attacker(
+    node: shoal.Node, *, answers: Callable[[Peer, int], StreamUser | None] | None = None
+) -> AsyncIterator[Peer]:
     """A connection of somebody who keeps the rules until the streams are open."""
-    swarm = Swarm(
-        Identity.from_seed(os.urandom(32)), os.urandom(32), {"ip4": TcpTransport()}, agent="attacker/1"
-    )
+    swarm = Swarm(Identity.from_seed(os.urandom(32)), os.urandom(32), {"ip4": TcpTransport()}, agent="attacker/1")
     swarm.handle(BITSWAP, answers or (lambda _peer, _stream: Deaf()))
     async with anyio.create_task_group() as tasks:
         await tasks.start(swarm.run)
@@ -145,7 +145,8 @@ def memory(anyio_backend: str) -> Callable[[], int]:
 
 
 @pytest.mark.parametrize(
-    "first", [b"", b"\x00" * 100, b"GET / HTTP/1.1\r\n\r\n", b"\x13/multistream/1.0.0\n\xff\xff\xff\xff\x7f", os.urandom(4096)]
+    "first",
+    [b"", b"\x00" * 100, b"GET / HTTP/1.1\r\n\r\n", b"\x13/multistream/1.0.0\n\xff\xff\xff\xff\x7f", os.urandom(4096)],
 )
 async def test_whoever_talks_nonsense_first_is_closed_at_once(node: shoal.Node, first: bytes, tmp_path: Path) -> None:
     stream = await anyio.connect_tcp(*place_of(await address_of(node)))
@@ -194,7 +195,9 @@ async def test_a_byte_now_and_then_does_not_keep_a_handshake_open(node: shoal.No
     assert anyio.current_time() - begun < 17
 
 
-async def test_a_flood_of_wants_is_cut_to_what_one_peer_may_want(node: shoal.Node, tmp_path: Path, memory: Callable[[], int]) -> None:
+async def test_a_flood_of_wants_is_cut_to_what_one_peer_may_want(
+    node: shoal.Node, tmp_path: Path, memory: Callable[[], int]
+) -> None:
     absent = [shoal.CID.of(at.to_bytes(4)) for at in range(4096)]
     wants = bitswap_wants(absent, [], [], False, 1)
     async with attacker(node) as peer:
@@ -240,7 +243,9 @@ async def test_a_peer_that_wants_everything_and_reads_nothing_costs_a_little(
         framed(b"\x0a\xff\xff\xff\xff\x0f"),
     ],
 )
-async def test_a_bitswap_stream_that_cannot_be_read_ends_the_connection(node: shoal.Node, data: bytes, tmp_path: Path) -> None:
+async def test_a_bitswap_stream_that_cannot_be_read_ends_the_connection(
+    node: shoal.Node, data: bytes, tmp_path: Path
+) -> None:
     async with attacker(node) as peer:
         Says(peer, data)
         await until(lambda: peer.end_reason is not None, 5)
@@ -294,7 +299,9 @@ async def test_wrong_bytes_are_never_stored_however_often_they_are_sent(node: sh
     assert not await node.block.has(shoal.CID.of(b"evil", hash="blake3"))
 
 
-async def test_a_thousand_streams_at_once_are_no_burden(node: shoal.Node, tmp_path: Path, memory: Callable[[], int]) -> None:
+async def test_a_thousand_streams_at_once_are_no_burden(
+    node: shoal.Node, tmp_path: Path, memory: Callable[[], int]
+) -> None:
     async with attacker(node) as peer:
         streams: list[Says] = []
         for _ in range(1000):
@@ -307,7 +314,9 @@ async def test_a_thousand_streams_at_once_are_no_burden(node: shoal.Node, tmp_pa
         assert memory() < GROWTH_MAX
 
 
-async def test_a_thousand_connections_one_after_the_other_leave_nothing(node: shoal.Node, memory: Callable[[], int]) -> None:
+async def test_a_thousand_connections_one_after_the_other_leave_nothing(
+    node: shoal.Node, memory: Callable[[], int]
+) -> None:
     for _ in range(100):
         async with attacker(node):
             pass
