@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from shoal._core import canonical_peer_id
-from shoal.errors import ConnectionLost, Incomplete, InvalidInput, NotFound, Unreachable
+from shoal.discovery.base import Announcement
+from shoal.errors import ConnectionLost, Incomplete, InvalidInput, NotFound, ShoalError, Unreachable
 from shoal.exchange.driver import Exchange
 from shoal.exchange.fetch import Fetch
 from shoal.exchange.limits import PATIENCE_SECONDS
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from shoal._core import CID, Identity, Lease
     from shoal.content import Content
+    from shoal.discovery.base import Discovery, Found
     from shoal.peer import Peer
     from shoal.store import Store
     from shoal.transfer import Transfer
@@ -36,6 +39,10 @@ T = TypeVar("T")
 
 THREADS: Final = 4
 """Threads that read and store blocks for the exchange: one for each side, and two for what waits on a disk."""
+FOUND_MAX: Final = 64
+"""Peers that were found and are not connected to yet: what a network full of strangers costs. More are found again."""
+FOUND_PEERS_MAX: Final = 128
+"""Peers from which on nobody is connected to only because it was found."""
 STEPS_MAX: Final = 1024
 """Blocks fetched one by one along a path: names below each other, and the shards of large directories between them."""
 
@@ -52,6 +59,7 @@ class Network:
         serve: Literal["all", "shared"] = "shared",
         transports: Mapping[str, Transport] | None = None,
         security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+        discoveries: Sequence[Discovery] = (),
         bytes_per_second: int | None = None,
     ) -> None:
         self._store = store
@@ -63,6 +71,9 @@ class Network:
             identity, os.urandom(32), places, agent=agent, security=security, bytes_per_second=bytes_per_second
         )
         self.exchange = Exchange(self.serving)
+        self._discoveries = tuple(discoveries)
+        self._found: dict[str, Found] = {}
+        self._has_found = anyio.Event()
         for protocol in READABLE:
             self.swarm.handle(protocol, self.exchange.peer_stream)
         self.swarm.on_open.append(self.exchange.peer_open)
@@ -73,7 +84,42 @@ class Network:
         async with anyio.create_task_group() as tasks:
             await tasks.start(self.swarm.run)
             tasks.start_soon(self.exchange.serve, name="shoal serve")
+            for discovery in self._discoveries:
+                tasks.start_soon(self._discover, discovery, name=f"shoal {discovery.name}")
+            if self._discoveries:
+                tasks.start_soon(self._connect_found, name="shoal connect")
             task_status.started()
+
+    async def _discover(self, discovery: Discovery) -> None:
+        """Runs a discovery, and begins it anew whenever this node listens somewhere else."""
+        while True:
+            listened = self.swarm.listened
+            addresses = tuple(self.swarm.bound)
+            announce = Announcement(self.swarm.id, addresses) if addresses else None
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(discovery.run, announce, self._take_found)
+                await listened.wait()
+                tasks.cancel_scope.cancel()
+
+    def _take_found(self, found: Found) -> None:
+        if found.peer != self.swarm.id and (found.peer in self._found or len(self._found) < FOUND_MAX):
+            self._found[found.peer] = found
+            self._has_found.set()
+
+    async def _connect_found(self) -> None:
+        """Connects to who was found, a few at a time. Who cannot be reached is tried when it is found again."""
+        while True:
+            await self._has_found.wait()
+            self._has_found = anyio.Event()
+            found, self._found = self._found, {}
+            async with anyio.create_task_group() as tasks:
+                for each in found.values():
+                    if len(self.swarm.peers) < FOUND_PEERS_MAX:
+                        tasks.start_soon(self._connect_one, each)
+
+    async def _connect_one(self, found: Found) -> None:
+        with suppress(ShoalError):
+            await self.swarm.connect(found.peer, found.addresses)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)

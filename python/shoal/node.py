@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 
 from shoal._core import __version__, canonical_peer_id
+from shoal.exchange.limits import PATIENCE_SECONDS
 from shoal.identity import load_identity
 from shoal.network import Network
 from shoal.operation import Operation
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from shoal._core import CID, Block, Identity, Lease
     from shoal.content import AddKeywords, AnyCID, BytesLike, Content, PathLike, Source
+    from shoal.discovery.base import Discovery
+    from shoal.discovery.ticket import Ticket
     from shoal.results import (
         Added,
         Collected,
@@ -61,7 +64,8 @@ class Node:
     """A store for asyncio and trio: `async with shoal.Node(path) as node`.
 
     Takes what `Store` takes, or a `Store`. Work is done in at most `threads` threads at a time; the event loop is never blocked.
-    With `bytes_per_second`, connections together receive no more than that, and send no more.
+    With `bytes_per_second`, connections together receive no more than that, and send no more. Of `discoveries`, ways of finding peers,
+    there are none unless given; whom they find is connected to.
     Long verbs return an `Operation`: await it for the result, iterate it for progress. Leaving the node stops what still runs.
 
         >>> import anyio
@@ -89,6 +93,7 @@ class Node:
         transports: Mapping[str, Transport] | None = None,
         security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
         bytes_per_second: int | None = None,
+        discoveries: Sequence[Discovery] = (),
     ) -> None:
         self._given = store
         self._settings: dict[str, Any] = {
@@ -109,6 +114,7 @@ class Node:
             "transports": transports,
             "security": security,
             "bytes_per_second": bytes_per_second,
+            "discoveries": discoveries,
         }
         self._identity = identity
         self._network: Network | None = None
@@ -241,18 +247,22 @@ class Node:
         store = self.store
         return await self._run(lambda: store.resolve(content))
 
-    def get(self, content: Content, target: PathLike | None = None, *, force: bool = False) -> Operation[Exported]:
+    def get(
+        self, content: Content | Ticket, target: PathLike | None = None, *, force: bool = False
+    ) -> Operation[Exported]:
         """Writes a file, a directory or a symbolic link to disk; see `Store.get`. What is not here is fetched from peers first.
 
-        Without a peer that is connected, only what is here can be had.
+        A `Ticket`, or its text, says whom to ask. Otherwise those who are connected are; without any, only what is here can be had.
         """
+        ticket = _ticket_of(content)
         network = self._network
-        if network is None or not network.swarm.peers:
-            return self._operate("get", lambda store: store.get(content, target, force=force))
+        if ticket is None and (network is None or not network.swarm.peers):
+            return self._operate("get", lambda store: store.get(cast("Content", content), target, force=force))
 
         async def work(transfer: Transfer[Exported]) -> Exported:
-            await network.fetch(content, transfer)
-            return await self._operate("get", lambda store: store.get(content, target, force=force))
+            root = (await self._fetch(content, transfer)).cid
+            name = target if target is not None or ticket is None else ticket.name
+            return await self._operate("get", lambda store: store.get(root, name, force=force))
 
         return self._transfer("get", work)
 
@@ -308,6 +318,29 @@ class Node:
         """Seconds to a connected peer and back. Raises `Unreachable`."""
         return await (await self._connected()).ping(peer)
 
+    async def share(self, content: Content, *, name: str | None = None) -> Ticket:
+        """Lets peers fetch a file or directory, and makes the ticket for it: `str()` of it is one line of text.
+
+        Listens on loopback if the node does not listen yet. The ticket ends with the node; so does what it leads to.
+
+            >>> async def main():
+            ...     async with Node("/tmp/shoal-example") as here, Node("/tmp/shoal-example-2") as there:
+            ...         ticket = await here.share((await here.add(b"some bytes")).cid)
+            ...         return await there.read((await there.fetch(str(ticket))).cid)
+            >>> import anyio
+            >>> anyio.run(main)
+            b'some bytes'
+        """
+        from shoal.discovery.ticket import Ticket
+
+        root = await self.serve(content)
+        if not (await self.id()).addrs:
+            await self.listen()
+        about = await self.stat_path(root)
+        node = await self.id()
+        size = about.size if about.size is not None else about.dag_bytes
+        return Ticket.offering(root, name=name, size=size or None, peer=node.id, addresses=node.addrs)
+
     async def serve(self, content: Content) -> CID:
         """Lets peers fetch a file or directory, all of which has to be here: its CID. With `serve="all"` every block can be fetched.
 
@@ -348,26 +381,45 @@ class Node:
 
     def fetch(
         self,
-        content: Content,
+        content: Content | Ticket,
         *,
         peers: Sequence[str] = (),
         pin: bool = False,
-        patience: float = 30.0,
+        patience: float = PATIENCE_SECONDS,
         timeout: float | None = None,
     ) -> Transfer[Fetched]:
         """Brings a file, a directory or any DAG into the store, from all peers that are connected, and from `peers`, addresses of those
-        that are said to have it.
+        that are said to have it. A `Ticket`, or its text, names its own.
 
         Gives up what nobody has given for `patience` seconds, and everything after `timeout`. Raises `FetchFailed`; what came stays
         until the next collection, and the same call goes on from there. With `pin`, it stays for good when it is whole.
         """
 
         async def work(transfer: Transfer[Fetched]) -> Fetched:
-            network = await self._connected()
-            likely = [await network.connect(address) for address in peers]
-            return await network.fetch(content, transfer, likely=likely, patience=patience, timeout=timeout, pin=pin)
+            return await self._fetch(content, transfer, peers=peers, pin=pin, patience=patience, timeout=timeout)
 
         return self._transfer("fetch", work)
+
+    async def _fetch(
+        self,
+        content: Content | Ticket,
+        transfer: Transfer[T],
+        *,
+        peers: Sequence[str] = (),
+        pin: bool = False,
+        patience: float = PATIENCE_SECONDS,
+        timeout: float | None = None,  # noqa: ASYNC109 - it ends the fetch, which then says why
+    ) -> Fetched:
+        network = await self._connected()
+        likely = [await network.connect(address) for address in peers]
+        ticket = _ticket_of(content)
+        wanted, size = (ticket.root, ticket.size) if ticket is not None else (cast("Content", content), None)
+        if ticket is not None and ticket.addresses:
+            places = [f"{address}/p2p/{ticket.peer}" if ticket.peer else address for address in ticket.addresses]
+            likely.append(await network.connect(*places))
+        return await network.fetch(
+            wanted, transfer, likely=likely, bytes_total=size, patience=patience, timeout=timeout, pin=pin
+        )
 
     def refs(
         self, content: Content, *, recursive: bool = False, unique: bool = False, depth_max: int | None = None
@@ -405,6 +457,17 @@ class Node:
     async def lease(self) -> Lease:
         """Keeps what is looked up through it from `gc`, until it is closed: `with await node.lease() as lease`; see `Store.lease`."""
         return await self._run(self.store.lease)
+
+
+def _ticket_of(content: Content | Ticket) -> Ticket | None:
+    """The ticket that was given, as such or as its text."""
+    from shoal.discovery.ticket import Ticket
+
+    if isinstance(content, Ticket):
+        return content
+    if isinstance(content, str) and content.strip().lower().startswith("shoal1"):
+        return Ticket.parse(content)
+    return None
 
 
 class _Verbs:

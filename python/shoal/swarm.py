@@ -6,6 +6,7 @@ Every bound here has its reason beside it; `docs/network.md` has them in one tab
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import anyio
 
 from shoal._core import WireConfig, canonical_peer_id
-from shoal.errors import ConnectionLost, InvalidAddress, InvalidInput, StreamClosed, Unreachable
+from shoal.errors import InvalidAddress, InvalidInput, StreamClosed, Unreachable
 from shoal.peer import Peer
 from shoal.rate import RateLimit
+from shoal.transport.dial import ATTEMPT_SECONDS, race
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from shoal._core import Identity
     from shoal.peer import StreamUser
     from shoal.transport.base import Listener, Stream, Transport
+
+_log = logging.getLogger("shoal")
 
 PEERS_MAX: Final = 4096
 """Connections at one time. Each takes some 50 KiB and a file handle. Kubo trims from 96 on, for it dials a whole network."""
@@ -78,6 +82,10 @@ class Swarm:
         self._send_limit = RateLimit(bytes_per_second) if bytes_per_second else None
         self._protocols: dict[str, Callable[[Peer, int], StreamUser | None]] = {}
         self._listeners: list[Listener] = []
+        self.bound: list[str] = []
+        """Where it listens, as it was asked to: a wildcard is one."""
+        self.listened = anyio.Event()
+        """Set when it begins to listen somewhere else, and then replaced."""
         self._peers: dict[str, list[Peer]] = {}
         self._waiting: dict[Peer, anyio.Event] = {}
         self._dialing: dict[str, anyio.Event] = {}
@@ -138,6 +146,9 @@ class Swarm:
         listener = await self._transport(address).listen(address)
         self._listeners.append(listener)
         self._config = None
+        self.bound += _bound(address, listener.addresses)
+        self.listened.set()
+        self.listened = anyio.Event()
         tasks.start_soon(self._accept, listener, name=f"shoal accept {address}")
         for peer in self.peers:
             peer.push_addresses([address for address in self.addresses if _is_told(address)][:ADDRESSES_MAX])
@@ -217,30 +228,25 @@ class Swarm:
             tasks.start_soon(self._hold, peer, name="shoal peer")
 
     async def _dial(self, peer_id: str | None, addresses: Iterable[str]) -> Peer:
-        reasons: dict[str, str] = {}
-        mistake: InvalidInput | None = None
-        with anyio.move_on_after(DIAL_SECONDS):
-            for address in addresses:
-                try:
-                    place, named = split_address(address)
-                except InvalidInput as error:
-                    mistake, reasons[address] = error, str(error)
-                    continue
-                if peer_id is not None and named is not None and named != peer_id:
-                    reasons[address] = f"it is the address of another peer, {named}"
-                    continue
-                try:
-                    stream = await self._transport(place).dial(place, timeout=DIAL_SECONDS)
-                    return await self._upgrade(stream, peer_id or named)
-                except InvalidInput as error:
-                    mistake, reasons[place] = error, str(error)
-                except (Unreachable, ConnectionLost) as error:
-                    reasons[place] = str(error)
-        if mistake is not None and len(reasons) == 1:
-            raise mistake
-        who = f"peer {peer_id}" if peer_id else "a peer"
-        tried = "; ".join(reasons.values()) or "no address of it is known: give one, or a ticket"
-        raise Unreachable(f"{who} cannot be reached: {tried}", reasons=reasons)
+        """The first of several addresses that answers as the peer. Agreeing on keys is part of the race: who answers may be another."""
+        given = list(addresses)
+
+        async def attempt(address: str) -> Peer:
+            place, named = split_address(address)
+            if peer_id is not None and named is not None and named != peer_id:
+                raise Unreachable(f"{place} is the address of another peer, {named}")
+            stream = await self._transport(place).dial(place, timeout=ATTEMPT_SECONDS)
+            return await self._upgrade(stream, peer_id or named)
+
+        async def discard(peer: Peer) -> None:
+            peer.close()
+
+        if len(given) == 1:
+            # Its own error says more than that of a race does.
+            with anyio.move_on_after(DIAL_SECONDS):
+                return await attempt(given[0])
+            raise Unreachable(f"{given[0]} did not agree with this node within {DIAL_SECONDS:.0f} s")
+        return await race(given, attempt, discard, timeout=DIAL_SECONDS)
 
     async def _upgrade(self, stream: Stream, expected: str | None) -> Peer:
         peer = self._peer(stream, is_dialed=True, expected=expected)
@@ -254,7 +260,7 @@ class Swarm:
         finally:
             self._waiting.pop(peer, None)
         if not peer.is_open:
-            raise ConnectionLost(f"{peer.address} answered, and then: {peer.end_reason}")
+            raise Unreachable(f"{peer.address} answered, and then: {peer.end_reason}")
         return peer
 
     def _peer(self, stream: Stream, *, is_dialed: bool, expected: str | None = None) -> Peer:
@@ -272,6 +278,9 @@ class Swarm:
         """Runs a connection to its end."""
         try:
             await peer.run()
+        except Exception:  # noqa: BLE001
+            # A mistake of ours ends the connection that met it, and no other.
+            _log.exception("a connection to %s ended by a fault of Shoal; please report it", peer.address)
         finally:
             self._settle(peer)
             self._forget(peer)
@@ -340,6 +349,16 @@ def split_address(address: str) -> tuple[str, str | None]:
     """An address without the peer at its end, and that peer."""
     place, _, peer = address.partition("/p2p/")
     return place, canonical_peer_id(peer) if peer else None
+
+
+def _bound(asked: str, concrete: Sequence[str]) -> list[str]:
+    """What was asked for, with the port that it got: discoveries tell a wildcard's addresses as they are at each time."""
+    port = concrete[0].split("/")[4] if concrete and _is_told(concrete[0]) else ""
+    words = asked.split("/")
+    if port and len(words) >= 5 and words[2] in {"0.0.0.0", "::"}:  # noqa: S104 - it is compared with, not bound
+        words[4] = port
+        return ["/".join(words[:5])]
+    return list(concrete)
 
 
 def _is_told(address: str) -> bool:

@@ -15,12 +15,14 @@ import psutil
 import pytest
 
 import shoal
+from shoal.discovery.base import Announcement, Discovery, Found
 from shoal.errors import (
     Cancelled,
     FetchFailed,
     Incomplete,
     InvalidAddress,
     InvalidInput,
+    InvalidTicket,
     NotFound,
     Unreachable,
 )
@@ -111,7 +113,8 @@ async def test_a_tree_is_fetched_whole_and_is_the_same_on_disk(world: World, tre
     assert fetched.duplicate_bytes == 0
     assert list(fetched.peers.values()) == [fetched.bytes]
     stat = await b.dag.stat(cid)
-    assert (fetched.blocks, fetched.bytes) == (stat.blocks, stat.bytes)
+    # The block of the empty file is known without asking.
+    assert (fetched.blocks, fetched.bytes) == (stat.blocks - 1, stat.bytes)
     await b.get(cid, tmp_path / "out")
     assert files_of(tmp_path / "out") == files_of(tree)
 
@@ -316,6 +319,43 @@ async def test_get_fetches_what_is_not_here_and_pin_keeps_it(world: World, tree:
     await b.fetch(cid, pin=True)
     await b.gc()
     assert (await b.dag.stat(cid)).blocks
+
+
+async def test_a_ticket_is_all_that_the_other_side_needs(tree: Path, tmp_path: Path, anyio_backend: str) -> None:
+    async with shoal.Node(tmp_path / "a") as a, shoal.Node(tmp_path / "b") as b:
+        ticket = await a.share((await a.add(tree)).cid, name="tree")
+        assert (ticket.name, ticket.peer) == ("tree", (await a.id()).id)
+        assert all("/127.0.0.1/" in address for address in ticket.addresses)
+        await b.get(str(ticket), tmp_path / "out")
+        assert files_of(tmp_path / "out") == files_of(tree)
+        assert (await b.fetch(ticket)).bytes == 0
+        with pytest.raises(InvalidTicket):
+            await b.fetch(str(ticket)[:-2])
+
+
+async def test_whom_a_discovery_finds_is_connected_to_and_told_where_this_node_listens(world: World) -> None:
+    _, cid, address = await world.sharing("a", painted(1000))
+    place, _, peer = address.partition("/p2p/")
+    announced: list[Announcement | None] = []
+
+    class Finds(Discovery):
+        name = "test"
+
+        async def run(self, announce: Announcement | None, found: Callable[[Found], None]) -> None:
+            announced.append(announce)
+            # Ourselves, as a network echoes it, and somebody who is at one of two places.
+            found(Found((await b.id()).id, (place,), self.name))
+            found(Found(peer, ("/ip4/127.0.0.1/tcp/1", place), self.name))
+            await anyio.sleep_forever()
+
+    b = await world.node("b", discoveries=[Finds()])
+    shoal_id = (await b.id()).id
+    await until(lambda: b._network is not None and b._network.swarm.peer(peer))
+    await b.fetch(cid)
+    assert announced == [None]
+    listening = await world.listen(b)
+    await until(lambda: len(announced) == 2)
+    assert announced[1] == Announcement(shoal_id, (listening.partition("/p2p/")[0],))
 
 
 async def test_what_is_being_fetched_is_not_collected(world: World) -> None:

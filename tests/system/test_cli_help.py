@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from sharing import LOOPBACK, another, running
 
 from shoal.cli.app import program
 from shoal.config import KEYS
@@ -60,10 +62,10 @@ def test_every_command_explains_itself(shoal, words, command) -> None:
 def test_every_example_runs(shoal, photos, example) -> None:
     shutil.copytree(photos, shoal.folder / "copy") if "--force" in example and "get" in example else None
     shoal("add", stdin=b"something")
-    if example.startswith("shoal share"):
+    if example.startswith(("shoal share", "shoal node")):
         # The same, on this machine alone.
-        words = example.partition(" #")[0]
-        words = words.replace("share", "share --listen /ip4/127.0.0.1/tcp/0", 1) if "--listen" not in words else words
+        words = example.partition(" #")[0].replace("/ip4/0.0.0.0/tcp/4001", LOOPBACK)
+        words = words if "--listen" in words else f"{words} --listen {LOOPBACK}"
         example = f"timeout --preserve-status --signal INT 2 {words}"
     if example.startswith("shoal serve"):
         # It runs until it is told to end, at a port that may be taken on this machine.
@@ -71,7 +73,13 @@ def test_every_example_runs(shoal, photos, example) -> None:
         words = words.replace("--listen  ", "").replace("serve", "serve --listen 127.0.0.1:0", 1)
         words = words.replace("--rpc ", "--rpc --rpc-listen 127.0.0.1:0 ")
         example = f"timeout --preserve-status --signal INT 2 {words}"
-    run = shoal.script(f"set -eo pipefail; {example}")
+    with contextlib.ExitStack() as stack:
+        if example.startswith(("shoal swarm", "shoal ping")):
+            # They need a node that runs, and a peer.
+            peer = stack.enter_context(running(another(shoal, "peer"), "node")).ready["addrs"][0]
+            stack.enter_context(running(shoal, "node", "--peer", peer)).event_of("connected")
+            shoal.environment["PEER"] = peer
+        run = shoal.script(f"set -eo pipefail; {example}")
     assert run.code == 0, run.errors
     assert run.errors == ""
 

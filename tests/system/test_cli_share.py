@@ -244,7 +244,7 @@ def test_people_see_the_ticket_the_command_and_who_comes(shoal, friend, tree) ->
         process.communicate(timeout=60)
     assert process.returncode == 0
     assert "connected from /ip4/127.0.0.1/tcp/" in said[0]
-    assert "left, after 3.1" in said[1]
+    assert "left: 3.1" in said[1]
 
 
 def test_a_terminal_that_is_wide_enough_shows_a_code_to_photograph(shoal, tree) -> None:

@@ -21,11 +21,20 @@ from shoal.cli.stream import settle_streams
 # Every command, by section of the help page: its module in shoal.cli, which holds a command of that name.
 SECTIONS: dict[str, dict[str, str]] = {
     "Files": {"add": "add", "get": "get", "cat": "cat", "ls": "ls", "refs": "refs"},
-    "Network": {"share": "share", "serve": "serve"},
+    "Network": {
+        "share": "share",
+        "node": "node",
+        "swarm": "swarm",
+        "id": "identity",
+        "ping": "ping",
+        "serve": "serve",
+    },
     "Data structures": {"block": "block", "blob": "blob", "dag": "dag", "cid": "cid"},
     "Store": {"pin": "pin", "gc": "repo", "verify": "repo", "repo": "repo", "config": "config"},
     "This machine": {"demo": "demo", "bench": "bench", "completion": "completion"},
 }
+# A word of Python's own.
+_NAMED_OTHERWISE = {"id": "show_id"}
 COMPLETE_VARIABLE = "_SHOAL_COMPLETE"
 
 
@@ -43,7 +52,7 @@ class _Program(Family):
         for section in SECTIONS.values():
             if name in section:
                 module = importlib.import_module(f"shoal.cli.{section[name]}")
-                return cast("click.Command", getattr(module, name))
+                return cast("click.Command", getattr(module, _NAMED_OTHERWISE.get(name, name)))
         return None
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from shoal.cli.command import command, progress_option
-from shoal.cli.output import human_bytes, printable, printable_line
+from shoal.cli.output import human_bytes, printable
 from shoal.cli.progress import shown
 from shoal.cli.session import Session, pass_session
-from shoal.cli.transfer import short_id
+from shoal.cli.transfer import PeerWords
 from shoal.errors import InvalidCID, NodeNotRunning
 
 if TYPE_CHECKING:
@@ -125,8 +125,7 @@ class _Words:
     def __init__(self, session: Session, root: _Root) -> None:
         self._output = session.output
         self._root = root
-        self._is_live = sys.stderr.isatty() and not session.json
-        self._drawn = False
+        self._peers = PeerWords()
 
     def __call__(self, event: dict[str, Any]) -> None:
         if self._output.json:
@@ -137,11 +136,11 @@ class _Words:
         elif event["event"] == "ready":
             self._print_ticket(event["ticket"])
         else:
-            self._tell(event)
+            self._peers(event)
 
     def close(self) -> None:
         """Leaves the terminal with a whole line."""
-        self._clear()
+        self._peers.clear()
 
     def _print_ticket(self, ticket: str) -> None:
         name = printable(self._root.name or str(self._root.cid))
@@ -166,26 +165,3 @@ class _Words:
 
         code = ticket_qr(Ticket.parse(ticket), shutil.get_terminal_size().columns)
         return [] if code is None else [*code.splitlines(), ""]
-
-    def _tell(self, event: dict[str, Any]) -> None:
-        who = short_id(event["peer"])
-        if event["event"] == "connected":
-            self._say(f"{who} connected from {printable_line(event['address'])}")
-        elif event["event"] == "disconnected":
-            self._say(f"{who} left, after {human_bytes(event['sent_bytes'])}")
-        elif event["event"] == "moving" and self._is_live:
-            self._clear()
-            sent, speed = event["sent_bytes"], int(event["sent_bytes_per_second"])
-            sys.stderr.write(f"{who} {human_bytes(sent)} taken, {human_bytes(speed)}/s")
-            sys.stderr.flush()
-            self._drawn = True
-
-    def _say(self, text: str) -> None:
-        self._clear()
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-
-    def _clear(self) -> None:
-        if self._drawn:
-            sys.stderr.write("\r\x1b[K")
-            self._drawn = False

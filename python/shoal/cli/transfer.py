@@ -93,3 +93,39 @@ class FetchWords:
             f"nothing comes: the connected peers have not answered that they have {self._content}. Is it shared there, and does "
             "`shoal share` still run? --timeout sets how long to wait"
         )
+
+
+class PeerWords:
+    """Says on stderr who comes and goes, and, on a terminal, who takes how much at the moment."""
+
+    def __init__(self) -> None:
+        self._is_live = sys.stderr.isatty()
+        self._is_drawn = False
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "connected":
+            self._say(f"{short_id(event['peer'])} connected from {printable_line(event['address'])}")
+        elif kind == "disconnected":
+            moved = f"{human_bytes(event['sent_bytes'])} sent, {human_bytes(event['received_bytes'])} received"
+            self._say(f"{short_id(event['peer'])} left: {moved}")
+        elif kind == "unreachable":
+            self._say(printable_line(str(event["reason"])))
+        elif kind == "moving" and self._is_live:
+            self.clear()
+            sent, received = int(event["sent_bytes_per_second"]), int(event["received_bytes_per_second"])
+            who = short_id(event["peer"])
+            sys.stderr.write(f"{who} takes {human_bytes(sent)}/s and gives {human_bytes(received)}/s")
+            sys.stderr.flush()
+            self._is_drawn = True
+
+    def _say(self, text: str) -> None:
+        self.clear()
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Takes the line away that changes."""
+        if self._is_drawn:
+            sys.stderr.write("\r\x1b[K")
+            self._is_drawn = False

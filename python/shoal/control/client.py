@@ -44,19 +44,17 @@ def ask(
     Raises `NodeNotRunning`, `ConnectionLost` where the node ends meanwhile, and whatever the node raised.
     """
     with contextlib.closing(_connected(store_path)) as connection:
-        try:
+        # Where the node is gone already, reading says so.
+        with contextlib.suppress(ConnectionError):
             connection.sendall(request_line(Request(verb, arguments)))
-            for line in _lines(connection):
-                answer = parse_answer(line)
-                if answer.error is not None:
-                    raise answer.error
-                if answer.kind == "result":
-                    return answer.value
-                if answer.kind == "event" and isinstance(answer.value, dict):
-                    on_event(answer.value)
-        except OSError as error:
-            if isinstance(error, ConnectionLost) or not isinstance(error, ConnectionError):
-                raise
+        for line in _lines(connection):
+            answer = parse_answer(line)
+            if answer.error is not None:
+                raise answer.error
+            if answer.kind == "result":
+                return answer.value
+            if answer.kind == "event" and isinstance(answer.value, dict):
+                on_event(answer.value)
     raise ConnectionLost(
         "the node ended before it had answered; what it had fetched is stored: give the same command again"
     )
@@ -88,8 +86,15 @@ def _connected(store_path: str | os.PathLike[str]) -> socket.socket:
 
 def _lines(connection: socket.socket) -> Iterator[bytes]:
     rest = b""
-    while data := connection.recv(_RECEIVE_BYTES):
+    while data := _received(connection):
         *whole, rest = (rest + data).split(b"\n")
         yield from whole
         if len(rest) > LINE_BYTES_MAX:
             raise ConnectionLost("the node's answer is longer than an answer can be: end it and start it again")
+
+
+def _received(connection: socket.socket) -> bytes:
+    try:
+        return connection.recv(_RECEIVE_BYTES)
+    except ConnectionError:
+        return b""

@@ -1,9 +1,9 @@
 //! A disk in memory: for tests, and for stores that are not meant to last.
 //!
 //! It keeps everything at once and for ever, as if each write were synced. It does not lose anything in a crash; a disk that does
-//! is built over it. Maps are copies of what was there when they were made.
+//! is built over it. Files that are not the store's own are looked for on the real disk too, where those that are added come from. Maps are copies of what was there when they were made.
 
-use crate::disk::{Disk, DiskFile, Identity, Lock, Map};
+use crate::disk::{Disk, DiskFile, Identity, Lock, Map, RealDisk};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -71,6 +71,13 @@ impl MemoryDisk {
 impl Disk for MemoryDisk {
     fn open(&self, path: &Path, _writable: bool) -> io::Result<Arc<dyn DiskFile>> {
         Ok(self.file(path)?)
+    }
+
+    fn open_foreign(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        match self.file(path) {
+            Ok(file) => Ok(file),
+            Err(_) => RealDisk.open_foreign(path),
+        }
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {

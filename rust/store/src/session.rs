@@ -198,6 +198,12 @@ impl Session {
         NewBlob::create(&self.inner, bytes)
     }
 
+    /// Begins a blob that shares its bytes with a file, where the filesystem can do that.
+    pub(crate) fn clone_blob(&self, source: &Path, bytes: u64) -> Result<Option<NewBlob>> {
+        self.check()?;
+        NewBlob::cloned(&self.inner, source, bytes)
+    }
+
     /// Relies on a blob, and commits it with the next commit unless it was committed before. Called while `Blobs::deciding` is held.
     pub(crate) fn take_blob(&self, digest: Digest, bytes: u64, is_pending: bool, mark: Option<PathBuf>) {
         if !is_pending {

@@ -105,6 +105,7 @@ work! {
     any_call_fails_while_archives_are_imported: "import archives";
     any_call_fails_while_archives_are_adopted: "adopt archives";
     any_call_fails_while_blobs_come_and_go: "blobs";
+    any_call_fails_while_files_are_referenced_and_forgotten: "references";
     any_call_fails_while_the_journal_is_rewritten: "compact the journal";
     any_call_fails_while_a_lost_journal_is_made_again: "rebuild the journal";
 }

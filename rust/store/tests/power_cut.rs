@@ -172,6 +172,7 @@ work! {
     a_cut_while_archives_are_imported: "import archives", 480;
     a_cut_while_archives_are_adopted: "adopt archives", 480;
     a_cut_while_blobs_come_and_go: "blobs", 480;
+    a_cut_while_files_are_referenced_and_forgotten: "references", 480;
     a_cut_while_the_journal_is_rewritten: "compact the journal", 480;
     a_cut_while_a_lost_journal_is_made_again: "rebuild the journal", 480;
 }

@@ -18,7 +18,7 @@ use crate::noise::{self, Noise, NoiseError, NoiseSecrets};
 use crate::peer_id::PeerId;
 use crate::tls::{self, Credentials, Tls, TlsError};
 use crate::yamux::frame::{Header, Kind};
-use crate::yamux::{self, Read, Session, StreamId, YamuxError};
+use crate::yamux::{self, Read, Session, Shared, StreamId, YamuxError};
 use channel::Channel;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -202,8 +202,8 @@ pub struct Connection {
     known: Identify,
     events: VecDeque<Event>,
     output: Vec<u8>,
-    /// Room to open and to seal in, kept from call to call.
-    plain: Vec<u8>,
+    /// Room to open in, kept from call to call.
+    room: Vec<u8>,
 }
 
 impl Connection {
@@ -241,7 +241,7 @@ impl Connection {
             known: Identify::default(),
             events: VecDeque::new(),
             output,
-            plain: Vec::new(),
+            room: Vec::new(),
             config,
             start,
         }
@@ -276,11 +276,7 @@ impl Connection {
                 Some(outcome) => self.begin_handshake(outcome.map_err(CloseReason::Security)?)?,
             }
         }
-        let mut plain = std::mem::take(&mut self.plain);
-        plain.clear();
-        let outcome = self.open_bytes(bytes, &mut plain, now);
-        self.plain = plain;
-        outcome
+        if matches!(self.stage, Stage::Open(..)) { self.open_frames(bytes, now) } else { self.open_first(bytes, now) }
     }
 
     fn begin_handshake(&mut self, agreed: usize) -> Result<(), CloseReason> {
@@ -306,9 +302,30 @@ impl Connection {
         Ok(())
     }
 
-    fn open_bytes(&mut self, bytes: &[u8], plain: &mut Vec<u8>, now: Duration) -> Result<(), CloseReason> {
-        let (Stage::Handshake(channel) | Stage::Muxer(channel, _) | Stage::Open(channel, _)) = &mut self.stage else { return Ok(()) };
-        channel.receive(bytes, plain, &mut self.output)?;
+    /// Bytes of an open connection: each frame goes to the session as soon as it is opened.
+    fn open_frames(&mut self, bytes: &[u8], now: Duration) -> Result<(), CloseReason> {
+        let Stage::Open(channel, session) = &mut self.stage else { return Ok(()) };
+        let mut handled = Ok(());
+        let mut take = |frame: &mut Vec<u8>| {
+            if handled.is_ok() {
+                handled = session.receive_own(frame, now);
+            }
+        };
+        channel.receive(bytes, &mut self.room, &mut self.output, &mut take)?;
+        let is_ended = channel.is_ended();
+        handled.map_err(CloseReason::Yamux)?;
+        self.drain_session(now)?;
+        if is_ended {
+            self.receive_end();
+        }
+        Ok(())
+    }
+
+    /// Bytes of a connection that is not open yet, or is so by them.
+    fn open_first(&mut self, bytes: &[u8], now: Duration) -> Result<(), CloseReason> {
+        let (Stage::Handshake(channel) | Stage::Muxer(channel, _)) = &mut self.stage else { return Ok(()) };
+        let mut plain = Vec::new();
+        channel.receive(bytes, &mut self.room, &mut self.output, &mut |frame| plain.append(frame))?;
         let is_ended = channel.is_ended();
         let mut rest = &plain[..];
         if matches!(&self.stage, Stage::Handshake(channel) if channel.peer().is_some()) {
@@ -410,9 +427,22 @@ impl Connection {
         }
     }
 
+    /// As [`write`](Self::write), of everything from `from` on, and without a copy: the bytes are held until they are sent.
+    pub fn write_shared(&mut self, id: StreamId, bytes: &Shared, from: usize) -> Option<usize> {
+        match (&mut self.stage, self.streams.get(&id)) {
+            (Stage::Open(_, session), None | Some(Stream { stage: stream::Stage::Early(_), .. })) => session.write_shared(id, bytes, from),
+            _ => None,
+        }
+    }
+
     /// Moves up to `bytes_max` bytes of a stream to the end of `out`, and gives the peer room for as many. What came before the
     /// peer closed the connection can be read behind its end.
     pub fn read(&mut self, id: StreamId, bytes_max: usize, out: &mut Vec<u8>, now: Duration) -> Read {
+        self.read_with(id, bytes_max, &mut |piece| out.extend_from_slice(piece), now)
+    }
+
+    /// As [`read`](Self::read), handing the bytes to `take` where they are, piece by piece.
+    pub fn read_with(&mut self, id: StreamId, bytes_max: usize, take: &mut dyn FnMut(&[u8]), now: Duration) -> Read {
         let session = match &mut self.stage {
             Stage::Open(_, session) => session,
             _ => match &mut self.remains {
@@ -425,7 +455,8 @@ impl Connection {
             None => {}
             Some(Stream { stage: stream::Stage::Early(bytes), .. }) => {
                 early = bytes.len().min(bytes_max);
-                out.extend(bytes.drain(..early));
+                take(bytes.get(..early).unwrap_or_default());
+                bytes.drain(..early);
                 if !bytes.is_empty() {
                     return Read { bytes: early, is_end: false };
                 }
@@ -433,7 +464,7 @@ impl Connection {
             }
             Some(_) => return Read::default(),
         }
-        let rest = session.read(id, bytes_max.saturating_sub(early), out, now);
+        let rest = session.read_with(id, bytes_max.saturating_sub(early), take, now);
         Read { bytes: early.saturating_add(rest.bytes), ..rest }
     }
 
@@ -463,7 +494,7 @@ impl Connection {
     pub fn transmit(&mut self, out: &mut Vec<u8>, bytes_max: usize) {
         out.append(&mut self.output);
         let Stage::Open(channel, session) = &mut self.stage else { return };
-        let outcome = channel.seal_session(session, &mut self.plain, out, bytes_max);
+        let outcome = channel.seal_session(session, out, bytes_max);
         let is_done = self.close_deadline.is_some() && session.is_flushed();
         if is_done {
             channel.end(out);

@@ -25,6 +25,10 @@ pub const HANDSHAKE_BYTES_MAX: usize = 8 * 1024;
 pub const NOISE_FRAME_BYTES_MAX: usize = 65_535;
 /// Received of TLS and no whole message yet. One record takes 16,640 bytes, one handshake message up to 65,539.
 pub const TLS_PART_BYTES_MAX: usize = 128 * 1024;
+/// Longest message of TLS behind the handshake: a ticket, which is skipped. Go's take some 2 KiB with a certificate in them.
+pub const TLS_MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// Records of TLS in a row that carry no data: empty ones, tickets, changes of keys. rustls and OpenSSL: 32.
+pub const TLS_IDLE_RECORDS_MAX: usize = 32;
 /// Longest certificate that is read. Ours takes 430 bytes, one with RSA keys of 8,192 bits about 6 KiB.
 pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// Most muxers read of a peer's list; there are two in use.

@@ -166,20 +166,36 @@ impl Noise {
     }
 
     /// Takes bytes of the peer, all of them, and appends what they hold to `plain`. After an error the connection is to be closed.
-    pub fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), NoiseError> {
+    pub fn receive(&mut self, bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), NoiseError> {
+        self.receive_with(bytes, &mut Vec::new(), &mut |frame| plain.append(frame))
+    }
+
+    /// As [`receive`](Self::receive), frame by frame, each in `room`, from which `take` may take the buffer.
+    pub(crate) fn receive_with(
+        &mut self,
+        mut bytes: &[u8],
+        room: &mut Vec<u8>,
+        take: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), NoiseError> {
         loop {
             if let Stage::Failed(e) = self.stage {
                 return Err(e);
             }
+            room.clear();
             let frame = if self.part.is_empty() { whole_frame(bytes) } else { None };
             if let Some((frame, rest)) = frame {
-                self.on_frame(frame, plain);
+                self.on_frame(frame, room);
                 bytes = rest;
             } else if self.gather(&mut bytes)? {
-                let part = std::mem::take(&mut self.part);
-                self.on_frame(part.get(LENGTH_BYTES..).unwrap_or_default(), plain);
+                let mut part = std::mem::take(&mut self.part);
+                self.on_frame(part.get(LENGTH_BYTES..).unwrap_or_default(), room);
+                part.clear();
+                self.part = part;
             } else {
                 return Ok(());
+            }
+            if !room.is_empty() {
+                take(room);
             }
         }
     }

@@ -1,30 +1,33 @@
 //! The TLS channel: TLS 1.3 in which both sides show a certificate made for libp2p (`/tls/1.0.0`).
 //!
-//! `rustls` does the handshake and the records, through its unbuffered interface: records are opened where they came in, and
-//! sealed where they go out. The secrets of a handshake are the one thing that a caller cannot draw: rustls takes them from
+//! `rustls` does the handshake, through its unbuffered interface, and is given one record at a time, so that at its end nothing
+//! of what follows is inside. Records behind it are opened and sealed where they stand, in `records.rs`. The secrets of a handshake are the one thing that a caller cannot draw: rustls takes them from
 //! the system through ring, and offers no other way. It reads no clock; the caller says what day it is, for the dates of certificates.
 //! Spec: <https://github.com/libp2p/specs/blob/master/tls/tls.md>.
 
 mod certificate;
 mod credentials;
+mod records;
 #[cfg(test)]
 mod vectors;
 mod verifier;
 
 pub use certificate::CertificateError;
 pub use credentials::Credentials;
+pub use records::RECORD_PLAIN_BYTES_MAX;
 
 use crate::key::PublicKey;
 use crate::limits::TLS_PART_BYTES_MAX;
 use crate::peer_id::PeerId;
+use records::{HEADER_BYTES, Records, Source, is_record, sealed_bytes};
 use rustls::client::{Resumption, UnbufferedClientConnection};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection};
 use rustls::time_provider::TimeProvider;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, OtherError, ServerConfig};
+use rustls::{ClientConfig, InvalidMessage, OtherError, ServerConfig};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -35,9 +38,6 @@ use verifier::Verifier;
 pub const PROTOCOL: &str = "/tls/1.0.0";
 /// What both sides offer beside their muxers.
 const ALPN: &[u8] = b"libp2p";
-/// Plain bytes of a record, and what sealing adds to it: a header, the kind, a tag.
-const RECORD_PLAIN_BYTES_MAX: usize = 16 * 1024;
-const RECORD_EXTRA_BYTES: usize = 5 + 1 + 16;
 
 /// Why there is no channel, or none any more.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,6 +136,21 @@ impl Side {
             Self::Listener(side) => side.alpn_protocol(),
         }
     }
+
+    /// The keys of what follows, of a handshake that is done.
+    fn into_records(self) -> Result<Records, TlsError> {
+        let (secrets, source) = match self {
+            Self::Dialer(side) => {
+                let (secrets, source) = side.dangerous_into_kernel_connection()?;
+                (secrets, Source::Dialer(source))
+            }
+            Self::Listener(side) => {
+                let (secrets, source) = side.dangerous_into_kernel_connection()?;
+                (secrets, Source::Listener(source))
+            }
+        };
+        Records::new(&secrets, source).ok_or(TlsError::NotOpen)
+    }
 }
 
 /// What one step of rustls asks for.
@@ -143,27 +158,30 @@ enum Step {
     Again,
     Wait,
     Ready,
-    Ended,
+}
+
+enum Stage {
+    Handshake(Box<Side>, Arc<Verifier>),
+    Open(Box<Records>),
+    Failed(TlsError),
 }
 
 /// One side of a channel.
 pub struct Tls {
-    side: Side,
-    verifier: Arc<Verifier>,
+    stage: Stage,
     muxers: Vec<String>,
-    peer: Option<PublicKey>,
-    is_ended: bool,
-    /// Received and not opened: a part of a record, or of a message of the handshake.
-    incoming: Vec<u8>,
-    /// How much of it is done with.
-    opened: usize,
+    /// The peer's key, and the muxer agreed on.
+    peer: Option<(PublicKey, Option<usize>)>,
+    /// The start of a record, or of a message of the handshake, that is not whole.
+    part: Vec<u8>,
+    /// How much of `part`, at its front, rustls has seen: messages of the handshake may be longer than a record.
+    seen: usize,
     output: Vec<u8>,
-    error: Option<TlsError>,
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("peer", &self.peer).field("error", &self.error).finish_non_exhaustive()
+        f.debug_struct("Tls").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
@@ -172,17 +190,8 @@ impl Tls {
     /// the time since 1970.
     pub fn dialer(credentials: &Credentials, muxers: Vec<String>, expected: Option<PeerId>, unix_time: Duration) -> Result<Self, TlsError> {
         let verifier = Self::verifier(credentials, expected, unix_time);
-        let mut config = ClientConfig::builder_with_details(credentials.provider.clone(), Arc::new(Told(unix_time)))
-            .with_protocol_versions(&[&TLS13])?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier.clone())
-            .with_client_cert_resolver(credentials.certified.clone());
-        config.alpn_protocols = alpn(&muxers);
-        config.resumption = Resumption::disabled();
-        config.enable_sni = false;
-        // A name has to be given, and is not sent.
-        let name = ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST));
-        Self::new(Side::Dialer(UnbufferedClientConnection::new(Arc::new(config), name)?), verifier, muxers)
+        let config = dialer_config(credentials, &verifier, &muxers, unix_time)?;
+        Self::new(Side::Dialer(UnbufferedClientConnection::new(Arc::new(config), no_name())?), verifier, muxers)
     }
 
     /// The side that was dialed.
@@ -195,6 +204,7 @@ impl Tls {
         config.alpn_protocols = alpn(&muxers);
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        config.enable_secret_extraction = true;
         Self::new(Side::Listener(UnbufferedServerConnection::new(Arc::new(config))?), verifier, muxers)
     }
 
@@ -204,35 +214,34 @@ impl Tls {
     }
 
     fn new(side: Side, verifier: Arc<Verifier>, muxers: Vec<String>) -> Result<Self, TlsError> {
-        let mut new =
-            Self { side, verifier, muxers, peer: None, is_ended: false, incoming: Vec::new(), opened: 0, output: Vec::new(), error: None };
-        new.receive(&[], &mut Vec::new())?;
+        let stage = Stage::Handshake(Box::new(side), verifier);
+        let mut new = Self { stage, muxers, peer: None, part: Vec::new(), seen: 0, output: Vec::new() };
+        new.advance()?;
         Ok(new)
     }
 
     /// Bytes may be sealed, and what comes is opened: the peer has proved who it is.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.peer.is_some() && self.error.is_none()
+        matches!(self.stage, Stage::Open(_))
     }
 
     /// The peer has said that nothing will follow.
     #[must_use]
     pub fn is_ended(&self) -> bool {
-        self.is_ended
+        matches!(&self.stage, Stage::Open(records) if records.is_ended)
     }
 
     /// The key of the peer, once it is proved.
     #[must_use]
     pub fn peer(&self) -> Option<&PublicKey> {
-        self.peer.as_ref().filter(|_| self.is_open())
+        self.peer.as_ref().filter(|_| self.is_open()).map(|(key, _)| key)
     }
 
     /// The muxer agreed on inside the handshake, as its position in our list; None where it is to be agreed on in the channel.
     #[must_use]
     pub fn muxer(&self) -> Option<usize> {
-        let agreed = self.side.alpn()?;
-        self.muxers.iter().position(|muxer| muxer.as_bytes() == agreed)
+        self.peer.as_ref().and_then(|(_, muxer)| *muxer)
     }
 
     /// Moves messages of the handshake, and alerts, into `out`.
@@ -243,82 +252,196 @@ impl Tls {
     /// Takes bytes of the peer, all of them, and appends what they hold to `plain`. After an error there may still be an alert to
     /// [`transmit`](Self::transmit); then the connection is to be closed.
     pub fn receive(&mut self, bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
-        if let Some(e) = &self.error {
-            return Err(e.clone());
-        }
-        self.incoming.extend_from_slice(bytes);
-        let outcome = self.advance(plain);
-        if let Err(e) = &outcome {
-            self.error = Some(e.clone());
-            self.drain_alert();
-            (self.incoming, self.opened) = (Vec::new(), 0);
-        }
-        outcome
+        self.receive_with(bytes, &mut Vec::new(), &mut |record| plain.append(record))
     }
 
-    fn advance(&mut self, plain: &mut Vec<u8>) -> Result<(), TlsError> {
+    /// As [`receive`](Self::receive), record by record, each in `room`, from which `take` may take the buffer.
+    pub(crate) fn receive_with(
+        &mut self,
+        mut bytes: &[u8],
+        room: &mut Vec<u8>,
+        take: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), TlsError> {
         loop {
-            match self.step(plain)? {
-                Step::Again => {}
-                Step::Ended => self.is_ended = true,
-                Step::Wait => break,
-                Step::Ready => {
-                    if self.peer.is_none() {
-                        let certificates: Vec<_> = self.side.certificates().unwrap_or_default().iter().collect();
-                        self.peer = Some(self.verifier.check(&certificates)?);
+            let outcome = match &mut self.stage {
+                Stage::Failed(e) => return Err(e.clone()),
+                Stage::Handshake(..) => match gather(&mut self.part, self.seen, &mut bytes) {
+                    Ok(false) => return Ok(()),
+                    Ok(true) => self.advance(),
+                    Err(e) => Err(e),
+                },
+                Stage::Open(records) if records.is_ended => return Ok(()),
+                Stage::Open(records) => match open_next(records, &mut self.part, &mut bytes, room) {
+                    Ok(false) => return Ok(()),
+                    Ok(true) => {
+                        if !room.is_empty() {
+                            take(room);
+                        }
+                        Ok(())
                     }
-                    break;
-                }
+                    Err(e) => Err(e),
+                },
+            };
+            if let Err(e) = outcome {
+                self.fail(&e);
+                return Err(e);
             }
         }
-        self.forget_opened();
-        if self.incoming.len() > TLS_PART_BYTES_MAX { Err(TlsError::TooLong) } else { Ok(()) }
     }
 
-    fn step(&mut self, plain: &mut Vec<u8>) -> Result<Step, TlsError> {
-        let incoming = self.incoming.get_mut(self.opened..).unwrap_or_default();
-        let (discard, step) = match &mut self.side {
-            Side::Dialer(side) => step(side.process_tls_records(incoming), plain, &mut self.output),
-            Side::Listener(side) => step(side.process_tls_records(incoming), plain, &mut self.output),
+    /// One more record of the handshake has come, or none was needed.
+    fn advance(&mut self) -> Result<(), TlsError> {
+        loop {
+            match self.step()? {
+                Step::Again => {}
+                Step::Wait => break,
+                Step::Ready => return self.open(),
+            }
+        }
+        self.seen = self.part.len();
+        if self.seen > TLS_PART_BYTES_MAX { Err(TlsError::TooLong) } else { Ok(()) }
+    }
+
+    fn step(&mut self) -> Result<Step, TlsError> {
+        let Stage::Handshake(side, _) = &mut self.stage else { return Err(TlsError::NotOpen) };
+        let (discard, step) = match &mut **side {
+            Side::Dialer(side) => step(side.process_tls_records(&mut self.part), &mut self.output),
+            Side::Listener(side) => step(side.process_tls_records(&mut self.part), &mut self.output),
         };
-        self.opened = self.opened.saturating_add(discard).min(self.incoming.len());
+        self.part.drain(..discard.min(self.part.len()));
         step
     }
 
-    fn forget_opened(&mut self) {
-        self.incoming.drain(..self.opened);
-        self.opened = 0;
+    /// The handshake is done: from here on the records are ours.
+    fn open(&mut self) -> Result<(), TlsError> {
+        let stage = std::mem::replace(&mut self.stage, Stage::Failed(TlsError::NotOpen));
+        let Stage::Handshake(side, verifier) = stage else { return Err(TlsError::NotOpen) };
+        let certificates: Vec<_> = side.certificates().unwrap_or_default().iter().collect();
+        let muxer = side.alpn().and_then(|agreed| self.muxers.iter().position(|muxer| muxer.as_bytes() == agreed));
+        let key = verifier.check(&certificates)?;
+        // What rustls has seen and not done with would be lost: it has all of the handshake, and nothing else.
+        if !self.part.is_empty() {
+            return Err(TlsError::NotOpen);
+        }
+        self.peer = Some((key, muxer));
+        (self.part, self.seen) = (Vec::new(), 0);
+        self.stage = Stage::Open(Box::new(side.into_records()?));
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &TlsError) {
+        match &mut self.stage {
+            Stage::Open(records) => records.alert(error, &mut self.output),
+            Stage::Handshake(..) => self.drain_alert(),
+            Stage::Failed(_) => {}
+        }
+        self.stage = Stage::Failed(error.clone());
+        (self.part, self.seen) = (Vec::new(), 0);
     }
 
     /// After an error rustls has an alert to send. It is asked for no more than that: it would read on, and panic, since it still
     /// counts on the bytes that it knows, and sends no second alert.
     fn drain_alert(&mut self) {
-        while self.side.has_output() && matches!(self.step(&mut Vec::new()), Ok(Step::Again)) {}
+        while matches!(&self.stage, Stage::Handshake(side, _) if side.has_output()) && matches!(self.step(), Ok(Step::Again)) {}
+    }
+
+    /// Appends one record to `out`. Its bytes are what `fill` appends: up to [`RECORD_PLAIN_BYTES_MAX`], sealed where they stand.
+    /// False where `fill` had nothing, and nothing is sent.
+    pub fn seal_with(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) -> Result<bool, TlsError> {
+        self.records()?.seal(out, fill)
     }
 
     /// Appends records with all of `plain` to `out`.
     pub fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), TlsError> {
-        self.write(Some(plain), out)
+        let records = self.records()?;
+        plain.chunks(RECORD_PLAIN_BYTES_MAX).try_for_each(|piece| records.seal(out, |out| out.extend_from_slice(piece)).map(|_| ()))
     }
 
     /// Appends the record that says that nothing will follow.
     pub fn end(&mut self, out: &mut Vec<u8>) -> Result<(), TlsError> {
-        self.write(None, out)
+        self.records()?.end(out)
     }
 
-    fn write(&mut self, plain: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), TlsError> {
-        if let Some(e) = &self.error {
-            return Err(e.clone());
-        }
-        if !self.is_open() {
-            return Err(TlsError::NotOpen);
-        }
-        out.append(&mut self.output);
-        match &mut self.side {
-            Side::Dialer(side) => seal(side.process_tls_records(&mut self.incoming), plain, out),
-            Side::Listener(side) => seal(side.process_tls_records(&mut self.incoming), plain, out),
+    fn records(&mut self) -> Result<&mut Records, TlsError> {
+        match &mut self.stage {
+            Stage::Open(records) => Ok(records),
+            Stage::Handshake(..) => Err(TlsError::NotOpen),
+            Stage::Failed(e) => Err(e.clone()),
         }
     }
+}
+
+/// Moves bytes to `part`, up to the end of the record that begins at `from`; true once it is whole. A length that no record has
+/// is refused before its bytes are kept.
+fn gather(part: &mut Vec<u8>, from: usize, bytes: &mut &[u8]) -> Result<bool, TlsError> {
+    loop {
+        let record = part.get(from..).unwrap_or_default();
+        let missing = match record.first_chunk::<HEADER_BYTES>() {
+            None => HEADER_BYTES.saturating_sub(record.len()),
+            Some(header) if !is_record(*header) => {
+                return Err(TlsError::Protocol(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)));
+            }
+            Some([_, _, _, high, low]) => {
+                let len = usize::from(u16::from_be_bytes([*high, *low]));
+                match (HEADER_BYTES + len).checked_sub(record.len()) {
+                    Some(0) | None => return Ok(true),
+                    Some(missing) => missing,
+                }
+            }
+        };
+        let (piece, rest) = bytes.split_at(bytes.len().min(missing));
+        if piece.is_empty() {
+            return Ok(false);
+        }
+        part.extend_from_slice(piece);
+        *bytes = rest;
+    }
+}
+
+/// Opens the next record into `room`: of `bytes` where it is whole there, else as gathered in `part`. False until more comes.
+fn open_next(records: &mut Records, part: &mut Vec<u8>, bytes: &mut &[u8], room: &mut Vec<u8>) -> Result<bool, TlsError> {
+    room.clear();
+    if part.is_empty()
+        && let Some((header, rest)) = bytes.split_first_chunk::<HEADER_BYTES>()
+        && let Some((sealed, rest)) = rest.split_at_checked(sealed_bytes(*header)?)
+    {
+        room.extend_from_slice(sealed);
+        *bytes = rest;
+        records.open(*header, room)?;
+        return Ok(true);
+    }
+    if !gather(part, 0, bytes)? {
+        return Ok(false);
+    }
+    let Some(header) = part.first_chunk::<HEADER_BYTES>().copied() else { return Ok(false) };
+    sealed_bytes(header)?;
+    room.extend_from_slice(part.get(HEADER_BYTES..).unwrap_or_default());
+    part.clear();
+    records.open(header, room)?;
+    Ok(true)
+}
+
+fn dialer_config(
+    credentials: &Credentials,
+    verifier: &Arc<Verifier>,
+    muxers: &[String],
+    unix_time: Duration,
+) -> Result<ClientConfig, TlsError> {
+    let mut config = ClientConfig::builder_with_details(credentials.provider.clone(), Arc::new(Told(unix_time)))
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier.clone())
+        .with_client_cert_resolver(credentials.certified.clone());
+    config.alpn_protocols = alpn(muxers);
+    config.resumption = Resumption::disabled();
+    config.enable_sni = false;
+    config.enable_secret_extraction = true;
+    Ok(config)
+}
+
+/// A name has to be given, and is not sent.
+fn no_name() -> ServerName<'static> {
+    ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST))
 }
 
 fn alpn(muxers: &[String]) -> Vec<Vec<u8>> {
@@ -326,8 +449,8 @@ fn alpn(muxers: &[String]) -> Vec<Vec<u8>> {
 }
 
 /// Does what one state asks for, and says how many bytes at the front are done with.
-fn step<Data>(status: UnbufferedStatus<'_, '_, Data>, plain: &mut Vec<u8>, output: &mut Vec<u8>) -> (usize, Result<Step, TlsError>) {
-    let UnbufferedStatus { mut discard, state } = status;
+fn step<Data>(status: UnbufferedStatus<'_, '_, Data>, output: &mut Vec<u8>) -> (usize, Result<Step, TlsError>) {
+    let UnbufferedStatus { discard, state } = status;
     let step = match state {
         Err(e) => Err(e.into()),
         Ok(ConnectionState::EncodeTlsData(mut data)) => {
@@ -344,46 +467,12 @@ fn step<Data>(status: UnbufferedStatus<'_, '_, Data>, plain: &mut Vec<u8>, outpu
             data.done();
             Ok(Step::Again)
         }
-        Ok(ConnectionState::ReadTraffic(mut traffic)) => loop {
-            match traffic.next_record() {
-                None => break Ok(Step::Again),
-                Some(Err(e)) => break Err(e.into()),
-                Some(Ok(record)) => {
-                    plain.extend_from_slice(record.payload);
-                    discard = discard.saturating_add(record.discard);
-                }
-            }
-        },
         Ok(ConnectionState::WriteTraffic(_)) => Ok(Step::Ready),
-        Ok(ConnectionState::PeerClosed) => Ok(Step::Ended),
+        // Data before the end of the handshake were not agreed on, and whoever ends it there ends all.
+        Ok(ConnectionState::ReadTraffic(_) | ConnectionState::PeerClosed | ConnectionState::Closed) => {
+            Err(TlsError::Protocol(rustls::Error::HandshakeNotComplete))
+        }
         Ok(_) => Ok(Step::Wait),
     };
     (discard, step)
-}
-
-/// Seals where the channel is open, and that is the only state left after every [`Tls::receive`].
-fn seal<Data>(status: UnbufferedStatus<'_, '_, Data>, plain: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), TlsError> {
-    let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state else { return Err(TlsError::NotOpen) };
-    let at = out.len();
-    let records = plain.map_or(1, |plain| plain.len().div_ceil(RECORD_PLAIN_BYTES_MAX));
-    let mut room = plain.map_or(0, <[u8]>::len).saturating_add(records.saturating_mul(RECORD_EXTRA_BYTES));
-    // Twice: a change of keys, which goes first, takes room that is not foreseen.
-    for _ in 0..2 {
-        out.resize(at.saturating_add(room), 0);
-        let target = out.get_mut(at..).unwrap_or_default();
-        let written = match plain {
-            Some(plain) => traffic.encrypt(plain, target),
-            None => traffic.queue_close_notify(target),
-        };
-        match written {
-            Ok(written) => {
-                out.truncate(at.saturating_add(written));
-                return Ok(());
-            }
-            Err(EncryptError::InsufficientSize(size)) => room = size.required_size,
-            Err(EncryptError::EncryptExhausted) => break,
-        }
-    }
-    out.truncate(at);
-    Err(TlsError::Protocol(rustls::Error::EncryptError))
 }

@@ -121,6 +121,8 @@ pub(crate) struct NewBlob {
     tree_file: Arc<dyn DiskFile>,
     data_path: PathBuf,
     tree_path: PathBuf,
+    /// Whether the data are there already, shared with the file that is added.
+    is_cloned: bool,
     pub tree: NewTree,
     /// How long it will be, where that is known.
     bytes: Option<u64>,
@@ -139,12 +141,45 @@ impl Drop for NewBlob {
 
 impl NewBlob {
     pub fn create(inner: &Arc<Inner>, bytes: Option<u64>) -> Result<Self> {
+        let (data_path, tree_path) = Self::paths(inner)?;
+        let data = inner.disk.create(&data_path).map_err(|e| Error::io("creating", &data_path, e))?;
+        Self::begin(inner, data, data_path, tree_path, false, bytes)
+    }
+
+    /// A blob whose data are a clone of a file of `bytes` bytes: none of them is copied, and what is written to the file later does not
+    /// reach it. `None` where the filesystem cannot do that, or the file has another length by now.
+    pub fn cloned(inner: &Arc<Inner>, source: &Path, bytes: u64) -> Result<Option<Self>> {
+        let (data_path, tree_path) = Self::paths(inner)?;
+        let cloned = inner.disk.resolve(source).and_then(|source| inner.disk.clone_file(&source, &data_path));
+        // Whatever the reason: copying says it if it fails too.
+        let Ok(data) = cloned.and_then(|()| inner.disk.open(&data_path, true)) else {
+            let _ = inner.disk.remove(&data_path);
+            return Ok(None);
+        };
+        if data.identity().map(|found| found.bytes).ok() != Some(bytes) {
+            let _ = inner.disk.remove(&data_path);
+            return Ok(None);
+        }
+        Self::begin(inner, data, data_path, tree_path, true, Some(bytes)).map(Some)
+    }
+
+    /// Two temporary names, in a folder that is there.
+    fn paths(inner: &Inner) -> Result<(PathBuf, PathBuf)> {
         let blobs = &inner.blobs;
         let number = blobs.count.fetch_add(1, Ordering::Relaxed);
         let path = |kind| blobs.paths.folder().join(format!("{}-{number}.{kind}.new", std::process::id()));
-        let (data_path, tree_path) = (path("data"), path("tree"));
         inner.disk.create_dir(blobs.paths.folder()).map_err(|e| Error::io("creating", blobs.paths.folder(), e))?;
-        let data = inner.disk.create(&data_path).map_err(|e| Error::io("creating", &data_path, e))?;
+        Ok((path("data"), path("tree")))
+    }
+
+    fn begin(
+        inner: &Arc<Inner>,
+        data: Arc<dyn DiskFile>,
+        data_path: PathBuf,
+        tree_path: PathBuf,
+        is_cloned: bool,
+        bytes: Option<u64>,
+    ) -> Result<Self> {
         let tree_file = match inner.disk.create(&tree_path) {
             Ok(file) => file,
             Err(e) => {
@@ -153,7 +188,7 @@ impl NewBlob {
             }
         };
         let tree = NewTree::new(Some((Arc::clone(&tree_file), tree_path.clone())));
-        Ok(Self { inner: Arc::clone(inner), data, tree_file, data_path, tree_path, tree, bytes, refused: OnceLock::new() })
+        Ok(Self { inner: Arc::clone(inner), data, tree_file, data_path, tree_path, is_cloned, tree, bytes, refused: OnceLock::new() })
     }
 
     pub fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
@@ -166,12 +201,20 @@ impl NewBlob {
             }
             let _ = self.refused.set(refusal);
             self.tree.is_given_up.store(true, Ordering::Relaxed);
-            let _ = self.data.set_len(0);
+            // What is shared is read from there to the end, and takes no room.
+            if !self.is_cloned {
+                let _ = self.data.set_len(0);
+            }
         }
-        if self.refused.get().is_some() {
+        if self.is_cloned || self.refused.get().is_some() {
             return Ok(());
         }
         write_all_at(&*self.data, &mut [IoSlice::new(data)], offset).map_err(|e| Error::io("writing", &self.data_path, e))
+    }
+
+    /// The data, where they are a clone. What is hashed is read from there, so that what was hashed is what is kept.
+    pub fn clone_data(&self) -> Option<&dyn DiskFile> {
+        self.is_cloned.then_some(&*self.data)
     }
 
     /// Whether there is a blob that can be the one which is being written, so far with so many bytes.

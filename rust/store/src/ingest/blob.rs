@@ -6,6 +6,7 @@
 use super::job::{Item, LargeFile, Message};
 use super::{EntryKind, Sink};
 use crate::blob::{NewBlob, NewTree, cid_of};
+use crate::disk::{DiskFile, read_full_at};
 use crate::error::{Error, Result};
 use crate::operation::Operation;
 use shoal_core::bao::{GROUP_BYTES, group_values, groups};
@@ -14,6 +15,7 @@ use shoal_core::limits::BLOCK_BYTES_MAX;
 use shoal_core::unixfs::Child;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Groups of a piece, which is a full subtree: 4 MiB, so that its nodes are one write of 16 KiB.
@@ -35,6 +37,23 @@ impl Target {
             Sink::Store { session, .. } => Self::Store(session.new_blob(bytes)?),
             Sink::HashOnly => Self::Nowhere(NewTree::new(None)),
         })
+    }
+
+    /// Of a file whose bytes the store can share, where the filesystem can.
+    fn of_file(sink: &Sink, source: &Path, bytes: u64) -> Result<Self> {
+        let cloned = match sink {
+            Sink::Store { session, .. } => session.clone_blob(source, bytes)?,
+            Sink::HashOnly => None,
+        };
+        cloned.map_or_else(|| Self::new(sink, Some(bytes)), |blob| Ok(Self::Store(blob)))
+    }
+
+    /// Where to read from instead of the file that is added.
+    fn clone_data(&self) -> Option<&dyn DiskFile> {
+        match self {
+            Self::Store(blob) => blob.clone_data(),
+            Self::Nowhere(_) => None,
+        }
     }
 
     fn tree(&self) -> &NewTree {
@@ -94,8 +113,8 @@ pub(super) struct BlobFile {
 }
 
 impl BlobFile {
-    pub fn new(name: Vec<u8>, bytes: u64, sink: &Sink) -> Result<Self> {
-        Ok(Self { name, target: Target::new(sink, Some(bytes))?, left: AtomicU64::new(bytes.div_ceil(PIECE_BYTES as u64)) })
+    pub fn new(name: Vec<u8>, source: &Path, bytes: u64, sink: &Sink) -> Result<Self> {
+        Ok(Self { name, target: Target::of_file(sink, source, bytes)?, left: AtomicU64::new(bytes.div_ceil(PIECE_BYTES as u64)) })
     }
 }
 
@@ -112,6 +131,10 @@ pub(super) fn piece(
         operation.check()?;
         let length = usize::try_from(large.bytes.saturating_sub(at)).unwrap_or(usize::MAX).min(room.len());
         let step = room.get_mut(..length).unwrap_or_default();
+        if let Some(data) = blob.target.clone_data() {
+            let n = read_full_at(data, step, at).map_err(|e| Error::source("cannot read", &large.path, e))?;
+            return if n == length { Ok(length) } else { Err(Error::SourceChanged { path: large.path.clone() }) };
+        }
         large.file.read_exact_at(step, at).map_err(|e| match e.kind() {
             std::io::ErrorKind::UnexpectedEof => Error::SourceChanged { path: large.path.clone() },
             _ => Error::source("cannot read", &large.path, e),

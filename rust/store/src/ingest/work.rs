@@ -168,7 +168,7 @@ impl Worker<'_> {
 
     fn large(&mut self, job: FileJob, file: File, bytes: u64, metadata: Metadata, place: Option<Place>) -> Result<()> {
         if self.options.profile.layout == Layout::Blob {
-            let blob = blob::BlobFile::new(job.name.clone(), bytes, self.hasher.sink)?;
+            let blob = blob::BlobFile::new(job.name.clone(), &job.path, bytes, self.hasher.sink)?;
             self.queue.offer(LargeFile::blob(job, file, bytes, blob));
             return Ok(());
         }

@@ -1,5 +1,6 @@
 //! Which files outside blocks are referenced in, and forgetting them.
 
+use super::Change;
 use super::check::{is_under, look};
 use crate::error::Result;
 use crate::operation::Operation;
@@ -89,7 +90,8 @@ pub fn forget(store: &Store, what: &Forget, operation: &Operation) -> Result<For
         operation.check()?;
         Ok(match what {
             Forget::Paths(_) => is_under(&file.path, &wanted),
-            Forget::Changed => look(disk, file).is_some(),
+            // What cannot be read just now may be as it was.
+            Forget::Changed => look(disk, file).is_some_and(|change| change != Change::Unreadable),
         })
     };
     let dropped = session.forget_files(&mut goes, matches!(what, Forget::Changed))?;

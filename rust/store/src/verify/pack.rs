@@ -217,7 +217,8 @@ fn check_slice(run: &Run<'_>, links: &Links, slice: &Slice<'_>, findings: &Mutex
             Err(VerifyError::Mismatch) | Ok(()) => Reason::Block,
         };
         let copy = key(&job.cid).map(|key| BadCopy { found: job.found, key });
-        let damage = Damage { cid: Some(job.cid.clone()), pack: Some(job.found.pack), path: None, offset: job.found.place.offset(), reason };
+        let damage =
+            Damage { cid: Some(job.cid.clone()), pack: Some(job.found.pack), path: None, offset: job.found.place.offset(), reason };
         found.add(damage, copy);
     }
     for (at, (job, (cid, data))) in jobs.iter().zip(&blocks).enumerate() {

@@ -11,6 +11,9 @@ use shoal_store::read::FileReader;
 use shoal_store::verify::verify;
 use shoal_store::{Error, Operation, Pin, PinKind, Store};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// Blocks from here on are nodes with links to [`CHILDREN`] leaves each.
@@ -18,6 +21,8 @@ pub const ROOTS: u64 = 1000;
 pub const CHILDREN: u64 = 6;
 /// From here on they are blobs: whole files, of a few groups each.
 pub const BLOBS: u64 = 2000;
+/// From here on they are the only block of a file each, which is on the real disk and stays there.
+pub const OUTSIDE: u64 = 3000;
 /// The work that a store must take after a crash.
 const FRESH: u64 = 900;
 
@@ -37,7 +42,7 @@ pub fn whole(root: u64) -> Vec<u64> {
 /// Reads a block, or all of a blob.
 fn read(store: &Store, n: u64) -> Result<Vec<u8>, Error> {
     let cid = &block(n).0;
-    if n < BLOBS {
+    if !(BLOBS..OUTSIDE).contains(&n) {
         return store.block(cid).map(|block| block.to_vec());
     }
     let mut file = FileReader::open(store, cid)?;
@@ -55,7 +60,10 @@ pub fn block(n: u64) -> Block {
     if let Some(block) = made.lock().unwrap().get(&n) {
         return Arc::clone(block);
     }
-    let block = if n >= BLOBS {
+    let block = if n >= OUTSIDE {
+        let data = super::painted(n, 700).1;
+        (cid_v1(Hash::Blake3, codec::RAW, &data).unwrap(), data)
+    } else if n >= BLOBS {
         let data = super::painted(n, 33_000 + usize::try_from(n % 7 * 5000).unwrap()).1;
         (cid_v1(Hash::Blake3, codec::RAW, &data).unwrap(), data)
     } else if n < ROOTS {
@@ -69,6 +77,22 @@ pub fn block(n: u64) -> Block {
         (cid_v1(if n.is_multiple_of(2) { Hash::Blake3 } else { Hash::Sha256 }, codec::DAG_PB, &data).unwrap(), data)
     };
     Arc::clone(made.lock().unwrap().entry(n).or_insert_with(|| Arc::new(block)))
+}
+
+/// The file that a block from [`OUTSIDE`] on is the content of. Never changed once it is made.
+pub fn outside(n: u64) -> PathBuf {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(format!("outside-{n}"));
+    let _making = MAKING.lock().unwrap();
+    let mut found = Vec::new();
+    let _ = File::open(&path).map(|mut file| file.read_to_end(&mut found));
+    if found != block(n).1 {
+        let mut file = tempfile::NamedTempFile::new_in(folder).unwrap();
+        file.write_all(&block(n).1).unwrap();
+        file.persist(&path).unwrap();
+    }
+    path
 }
 
 pub fn pin(n: u64) -> Pin {

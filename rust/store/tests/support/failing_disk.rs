@@ -1,6 +1,6 @@
 //! A disk over another, any one of whose calls fails when told to: reads, lists and locks as well as writes.
 
-use shoal_store::disk::{Disk, DiskFile, Identity, Lock, Map};
+use shoal_store::disk::{Disk, DiskFile, Identity, Lock, Map, Times};
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -116,6 +116,9 @@ impl Disk for FailingDisk {
     fn open(&self, path: &Path, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
         through(self.fate("open", path), || Ok(self.file(path, self.below.open(path, writable)?)))
     }
+    fn open_foreign(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        through(self.fate("open", path), || Ok(self.file(path, self.below.open_foreign(path)?)))
+    }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         through(self.fate("create", path), || Ok(self.file(path, self.below.create(path)?)))
     }
@@ -159,6 +162,9 @@ impl DiskFile for FailingFile {
     }
     fn identity(&self) -> io::Result<Identity> {
         through(fate(&self.plan, "stat", &self.name), || self.below.identity())
+    }
+    fn times(&self) -> io::Result<Times> {
+        through(fate(&self.plan, "stat", &self.name), || self.below.times())
     }
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         let what = if self.below.identity()?.bytes < bytes { "grow" } else { "cut" };

@@ -496,6 +496,10 @@ impl Disk for PowerDisk {
     fn open(&self, path: &Path, _writable: bool) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(PowerFile { disk: self.clone(), file: self.file(path)? }))
     }
+    /// What is not the store's own is on the real disk, and loses nothing.
+    fn open_foreign(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        if self.file(path).is_ok() { self.open(path, false) } else { RealDisk.open_foreign(path) }
+    }
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut machine = self.0.lock().unwrap();
         if machine.names.contains_key(path) {

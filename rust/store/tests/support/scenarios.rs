@@ -1,6 +1,6 @@
 //! What a store goes through while its disk fails it: one function for each kind of work, told what is begun and acknowledged.
 
-use super::expected::{BLOBS, Expected, ROOTS, Transaction, block, children, pin, whole};
+use super::expected::{BLOBS, Expected, OUTSIDE, ROOTS, Transaction, block, children, outside, pin, whole};
 use super::{STORE, options};
 use shoal_core::car::v1;
 use shoal_core::unixfs::Profile;
@@ -9,6 +9,7 @@ use shoal_store::archive::{Adopt, ImportOptions, adopt_car, import_car};
 use shoal_store::collect::{CollectOptions, collect};
 use shoal_store::disk::{Disk, write_all_at};
 use shoal_store::ingest::{AddOptions, add_stream};
+use shoal_store::reference::{Forget, forget};
 use shoal_store::{Error, Operation, Options, Store};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -333,6 +334,32 @@ fn blobs(world: &World) -> Result<(), Error> {
     [BLOBS, BLOBS + 2].into_iter().try_for_each(add)
 }
 
+/// Adds files that stay where they are, and drops what is known of them in each way there is.
+fn references(world: &World) -> Result<(), Error> {
+    let store = world.open()?;
+    let refer = |n: u64| {
+        let path = outside(n);
+        let id = world.begin(&Transaction { puts: vec![n], pins: vec![n], ..Transaction::default() });
+        let options = AddOptions { nocopy: true, pin_name: pin(n).name, threads: 1, ..AddOptions::default() };
+        shoal_store::ingest::add(&store, &[path], &options, &Operation::default(), &mut |_| Ok(()))?;
+        world.acknowledge(id);
+        Ok(())
+    };
+    (OUTSIDE..OUTSIDE + 4).try_for_each(refer)?;
+    world.commit(&store, Transaction { unpins: vec![OUTSIDE], ..Transaction::default() })?;
+    world.collect(&store, &[OUTSIDE])?;
+    refer(OUTSIDE)?;
+    world.commit(&store, Transaction { unpins: vec![OUTSIDE + 1], ..Transaction::default() })?;
+    let id = world.begin(&Transaction { deletes: vec![OUTSIDE + 1], is_gradual: true, ..Transaction::default() });
+    forget(&store, &Forget::Paths(vec![outside(OUTSIDE + 1)]), &Operation::default())?;
+    world.acknowledge(id);
+    // A block deleted as blocks are, together with something put.
+    let root = ROOTS + 1;
+    let deletes = vec![OUTSIDE + 2];
+    world.commit(&store, Transaction { puts: whole(root), pins: vec![root], unpins: deletes.clone(), deletes, is_gradual: false })?;
+    [OUTSIDE + 4, OUTSIDE + 1].into_iter().try_for_each(refer)
+}
+
 fn quickly_compacted() -> Options {
     Options { journal_bytes_min: 600, ..options(1 << 20) }
 }
@@ -379,6 +406,7 @@ pub static SCENARIOS: &[Scenario] = &[
     Scenario { name: "import archives", path: STORE, options: small, prepare: make_store, run: import },
     Scenario { name: "adopt archives", path: STORE, options: small, prepare: write_archives, run: adopt },
     Scenario { name: "blobs", path: STORE, options: small, prepare: make_store, run: blobs },
+    Scenario { name: "references", path: STORE, options: small, prepare: make_store, run: references },
     Scenario { name: "compact the journal", path: STORE, options: quickly_compacted, prepare: make_store, run: compact },
     Scenario { name: "rebuild the journal", path: STORE, options: rebuilding, prepare: put_and_lose_the_journal, run: rebuild },
 ];

@@ -3,7 +3,7 @@
 use super::CloseReason;
 use crate::key::PublicKey;
 use crate::noise::{FRAME_PLAIN_BYTES_MAX, Noise};
-use crate::tls::Tls;
+use crate::tls::{RECORD_PLAIN_BYTES_MAX, Tls};
 use crate::yamux::Session;
 
 #[derive(Debug)]
@@ -13,16 +13,23 @@ pub(super) enum Channel {
 }
 
 impl Channel {
-    /// Opens what came; `output` gets what the handshake, or an alert, has to say, after an error as well.
-    pub(super) fn receive(&mut self, bytes: &[u8], plain: &mut Vec<u8>, output: &mut Vec<u8>) -> Result<(), CloseReason> {
+    /// Opens what came, and hands it to `take` in `room`, whose buffer it may keep; `output` gets what the handshake, or an alert,
+    /// has to say, after an error as well.
+    pub(super) fn receive(
+        &mut self,
+        bytes: &[u8],
+        room: &mut Vec<u8>,
+        output: &mut Vec<u8>,
+        take: &mut dyn FnMut(&mut Vec<u8>),
+    ) -> Result<(), CloseReason> {
         match self {
             Self::Noise(noise) => {
-                let outcome = noise.receive(bytes, plain);
+                let outcome = noise.receive_with(bytes, room, take);
                 noise.transmit(output);
                 outcome.map_err(CloseReason::Noise)
             }
             Self::Tls(tls) => {
-                let outcome = tls.receive(bytes, plain);
+                let outcome = tls.receive_with(bytes, room, take);
                 tls.transmit(output);
                 outcome.map_err(CloseReason::Tls)
             }
@@ -71,33 +78,22 @@ impl Channel {
         }
     }
 
-    /// Seals what the session has to send, until `out` holds `bytes_max` bytes or more, by less than a frame. `plain` is room to work in.
-    pub(super) fn seal_session(
-        &mut self,
-        session: &mut Session,
-        plain: &mut Vec<u8>,
-        out: &mut Vec<u8>,
-        bytes_max: usize,
-    ) -> Result<(), CloseReason> {
-        match self {
-            // The session writes where the frame is sealed.
-            Self::Noise(noise) => {
-                while out.len() < bytes_max {
-                    let fill = |out: &mut Vec<u8>| {
-                        let until = out.len() + FRAME_PLAIN_BYTES_MAX;
-                        session.transmit(out, until);
-                    };
-                    if !noise.seal_with(out, fill).map_err(CloseReason::Noise)? {
-                        break;
-                    }
-                }
-                Ok(())
-            }
-            Self::Tls(tls) => {
-                plain.clear();
-                session.transmit(plain, bytes_max.saturating_sub(out.len()));
-                if plain.is_empty() { Ok(()) } else { tls.seal(plain, out).map_err(CloseReason::Tls) }
+    /// Seals what the session has to send, until `out` holds `bytes_max` bytes or more, by less than a frame. The session
+    /// writes where it is sealed.
+    pub(super) fn seal_session(&mut self, session: &mut Session, out: &mut Vec<u8>, bytes_max: usize) -> Result<(), CloseReason> {
+        while out.len() < bytes_max {
+            let mut fill = |out: &mut Vec<u8>, plain_bytes_max: usize| {
+                let until = out.len() + plain_bytes_max;
+                session.transmit(out, until);
+            };
+            let is_more = match self {
+                Self::Noise(noise) => noise.seal_with(out, |out| fill(out, FRAME_PLAIN_BYTES_MAX)).map_err(CloseReason::Noise)?,
+                Self::Tls(tls) => tls.seal_with(out, |out| fill(out, RECORD_PLAIN_BYTES_MAX)).map_err(CloseReason::Tls)?,
+            };
+            if !is_more {
+                break;
             }
         }
+        Ok(())
     }
 }

@@ -5,9 +5,11 @@
 //! <https://github.com/hashicorp/yamux/blob/master/spec.md>, and what libp2p's implementations do where it is silent.
 
 pub mod frame;
+mod queue;
 mod session;
 mod stream;
 
+pub use queue::Shared;
 pub use session::{Event, Read, Session, StreamId};
 
 use std::fmt;

@@ -5,7 +5,8 @@
 //! and [`Session::wants_input`] is false while one of them is full: then the caller stops reading the peer.
 
 use super::frame::{ACK, FIN, HEADER_BYTES, Header, Kind, RST, SYN};
-use super::stream::{Direction, Stream, move_front};
+use super::queue::Shared;
+use super::stream::{Direction, Stream};
 use super::{OpenError, YamuxError};
 use crate::limits::{
     CHURN_MAX, CHURN_SECONDS, CONTROL_FRAMES_MAX, DATA_FRAME_BYTES_MAX, INBOUND_STREAMS_MAX, PING_SECONDS, PONG_SECONDS, PONGS_MAX,
@@ -135,9 +136,20 @@ impl Session {
     pub fn write(&mut self, id: StreamId, bytes: &[u8]) -> Option<usize> {
         let stream = self.streams.get_mut(&id.0).filter(|stream| stream.sending == Direction::Open)?;
         let taken = bytes.get(..stream.room()).unwrap_or(bytes);
-        stream.unsent.extend(taken);
+        stream.unsent.push(taken);
         stream.is_blocked = taken.len() < bytes.len();
         let taken = taken.len();
+        self.queue(id.0);
+        Some(taken)
+    }
+
+    /// As [`write`](Self::write), of everything from `from` on, and without a copy: the bytes are held until they are sent.
+    pub fn write_shared(&mut self, id: StreamId, bytes: &Shared, from: usize) -> Option<usize> {
+        let stream = self.streams.get_mut(&id.0).filter(|stream| stream.sending == Direction::Open)?;
+        let left = bytes.bytes().len().saturating_sub(from);
+        let taken = left.min(stream.room());
+        stream.unsent.push_shared(bytes, from, taken);
+        stream.is_blocked = taken < left;
         self.queue(id.0);
         Some(taken)
     }
@@ -159,9 +171,14 @@ impl Session {
 
     /// Moves up to `bytes_max` bytes of a stream to the end of `out`, and gives the peer credit for them.
     pub fn read(&mut self, id: StreamId, bytes_max: usize, out: &mut Vec<u8>, now: Duration) -> Read {
+        self.read_with(id, bytes_max, &mut |piece| out.extend_from_slice(piece), now)
+    }
+
+    /// As [`read`](Self::read), handing the bytes to `take` where they are, piece by piece.
+    pub fn read_with(&mut self, id: StreamId, bytes_max: usize, take: &mut dyn FnMut(&[u8]), now: Duration) -> Read {
         let Some(stream) = self.streams.get_mut(&id.0) else { return Read { bytes: 0, is_end: true } };
         let bytes = stream.unread.len().min(bytes_max);
-        move_front(&mut stream.unread, bytes, out);
+        stream.unread.take_front(bytes, take);
         self.unread_bytes = self.unread_bytes.saturating_sub(bytes);
         let is_end = stream.unread.is_empty() && stream.receiving == Direction::Ended;
         let credit = stream.credit(now, self.round_trip, &mut self.growth_room);
@@ -268,7 +285,7 @@ impl Session {
         let len = stream.sendable().min(DATA_FRAME_BYTES_MAX).min(room);
         if let (1.., Ok(length)) = (len, u32::try_from(len)) {
             Header { kind: Kind::Data, flags: 0, stream: id, length }.encode(out);
-            move_front(&mut stream.unsent, len, out);
+            stream.unsent.take_front(len, &mut |piece| out.extend_from_slice(piece));
             stream.send_credit = stream.send_credit.saturating_sub(length);
             if stream.is_blocked && stream.room() >= UNSENT_BYTES_MAX / 2 {
                 stream.is_blocked = false;
@@ -292,39 +309,75 @@ impl Session {
             self.heard_at = now;
         }
         while self.error.is_none() && !bytes.is_empty() {
-            if let Some(body) = self.body {
-                bytes = self.take_body(body, bytes);
-                continue;
-            }
-            let (piece, rest) = bytes.split_at(bytes.len().min(HEADER_BYTES.saturating_sub(self.header.len())));
-            self.header.extend_from_slice(piece);
-            bytes = rest;
-            if let Ok(whole) = <&[u8; HEADER_BYTES]>::try_from(&self.header[..]) {
-                let handled = Header::decode(whole).and_then(|header| self.on_header(header, now));
-                self.header.clear();
-                if let Err(e) = handled {
-                    self.fail(e);
-                }
-            }
+            let taken = self.receive_part(bytes, now);
+            bytes = bytes.get(taken..).unwrap_or_default();
         }
         self.error.map_or(Ok(()), Err)
     }
 
-    fn take_body<'a>(&mut self, body: Body, bytes: &'a [u8]) -> &'a [u8] {
-        let (piece, rest) = bytes.split_at(bytes.len().min(body.left));
-        if let Some(stream) = self.streams.get_mut(&body.stream).filter(|stream| stream.receiving == Direction::Open) {
-            if stream.unread.is_empty() {
-                self.events.push_back(Event::Readable(StreamId(body.stream)));
-            }
-            stream.unread.extend(piece);
-            self.unread_bytes += piece.len();
+    /// As [`receive`](Self::receive), but where the bytes end with many of one stream, their buffer is taken to hold them: it
+    /// comes back empty.
+    pub fn receive_own(&mut self, bytes: &mut Vec<u8>, now: Duration) -> Result<(), YamuxError> {
+        if !bytes.is_empty() {
+            self.heard_at = now;
         }
-        let left = body.left - piece.len();
+        let mut at = 0;
+        while self.error.is_none() && at < bytes.len() {
+            at = match self.body {
+                Some(body) if body.left >= bytes.len() - at => {
+                    let len = bytes.len() - at;
+                    if let Some(stream) = self.receiver(body.stream, len) {
+                        stream.unread.push_own(bytes, at);
+                    }
+                    self.end_body(body, len);
+                    break;
+                }
+                _ => at.saturating_add(self.receive_part(bytes.get(at..).unwrap_or_default(), now)),
+            };
+        }
+        self.error.map_or(Ok(()), Err)
+    }
+
+    /// Takes what is left of a body, or of a header, and says how many bytes that was.
+    fn receive_part(&mut self, bytes: &[u8], now: Duration) -> usize {
+        if let Some(body) = self.body {
+            let piece = bytes.get(..body.left).unwrap_or(bytes);
+            if let Some(stream) = self.receiver(body.stream, piece.len()) {
+                stream.unread.push(piece);
+            }
+            self.end_body(body, piece.len());
+            return piece.len();
+        }
+        let missing = HEADER_BYTES.saturating_sub(self.header.len());
+        let piece = bytes.get(..missing).unwrap_or(bytes);
+        self.header.extend_from_slice(piece);
+        if let Ok(whole) = <&[u8; HEADER_BYTES]>::try_from(&self.header[..]) {
+            let handled = Header::decode(whole).and_then(|header| self.on_header(header, now));
+            self.header.clear();
+            if let Err(e) = handled {
+                self.fail(e);
+            }
+        }
+        piece.len()
+    }
+
+    /// The stream that gets the next `len` bytes; None where they are to be skipped.
+    fn receiver(&mut self, id: u32, len: usize) -> Option<&mut Stream> {
+        let stream = self.streams.get_mut(&id).filter(|stream| stream.receiving == Direction::Open)?;
+        if stream.unread.is_empty() {
+            self.events.push_back(Event::Readable(StreamId(id)));
+        }
+        self.unread_bytes += len;
+        Some(stream)
+    }
+
+    /// So many bytes of a body have come.
+    fn end_body(&mut self, body: Body, len: usize) {
+        let left = body.left.saturating_sub(len);
         self.body = (left > 0).then_some(Body { left, ..body });
         if left == 0 && body.is_end {
             self.end(body.stream);
         }
-        rest
     }
 
     fn on_header(&mut self, header: Header, now: Duration) -> Result<(), YamuxError> {

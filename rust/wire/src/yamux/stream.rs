@@ -3,8 +3,8 @@
 //! Credit is given when bytes are read, not when they come, so that a reader that stops stops its peer. The window grows
 //! when half of it was read within two round trips: then it, and not the reader, was what the peer waited for.
 
+use super::queue::Queue;
 use crate::limits::{UNSENT_BYTES_MAX, WINDOW_BYTES_FIRST, WINDOW_BYTES_MAX};
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How far one direction has come.
@@ -16,21 +16,12 @@ pub(super) enum Direction {
     Ended,
 }
 
-/// Moves the first `len` bytes of a queue to the end of `out`, in two copies at most.
-pub(super) fn move_front(queue: &mut VecDeque<u8>, len: usize, out: &mut Vec<u8>) {
-    let (front, back) = queue.as_slices();
-    let first = front.get(..len).unwrap_or(front);
-    out.extend_from_slice(first);
-    out.extend_from_slice(back.get(..len - first.len()).unwrap_or_default());
-    queue.drain(..len);
-}
-
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) is_inbound: bool,
     pub(super) is_acknowledged: bool,
     /// Received and not read.
-    pub(super) unread: VecDeque<u8>,
+    pub(super) unread: Queue,
     pub(super) receiving: Direction,
     /// Bytes the peer may still send.
     receive_credit: u32,
@@ -38,7 +29,7 @@ pub(super) struct Stream {
     window: u32,
     credited_at: Duration,
     /// Written and not sent.
-    pub(super) unsent: VecDeque<u8>,
+    pub(super) unsent: Queue,
     pub(super) sending: Direction,
     /// Bytes we may still send.
     pub(super) send_credit: u32,
@@ -53,12 +44,12 @@ impl Stream {
         Self {
             is_inbound,
             is_acknowledged: is_inbound,
-            unread: VecDeque::new(),
+            unread: Queue::default(),
             receiving: Direction::Open,
             receive_credit: WINDOW_BYTES_FIRST,
             window: WINDOW_BYTES_FIRST,
             credited_at: now,
-            unsent: VecDeque::new(),
+            unsent: Queue::default(),
             sending: Direction::Open,
             send_credit: WINDOW_BYTES_FIRST,
             is_queued: false,
