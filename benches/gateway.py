@@ -1,7 +1,8 @@
 """The gateway and the RPC beside Kubo's and beside nginx: `python -m benches.gateway [--mib 1024] [--rounds 5]`.
 
 The same DAG in all of them, over loopback, in memory. What is timed alternates, round after round, and the medians are printed as a
-Markdown table, with the ratio that is aimed at. nginx serves the plain file: it checks nothing, and is what a socket can do here.
+Markdown table, with the ratio that is aimed at, and the seconds of processor that each server took: on a machine that does other
+work besides, those are the steadier figure. nginx serves the plain file: it checks nothing, and is what a socket can do here.
 
 Needs Kubo (`.ci/kubo`, or SHOAL_KUBO) and curl. Rows that need nginx (SHOAL_NGINX) or wrk (SHOAL_WRK) are left out without them.
 """
@@ -42,6 +43,15 @@ function request()
 end
 """
 
+# The servers that run, by name.
+PROCESSES: dict[str, int] = {}
+
+
+def processor_seconds(name: str) -> float:
+    """What a server has taken since it started, in user and system time."""
+    fields = Path(f"/proc/{PROCESSES[name]}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 def free_port() -> int:
     with socket.socket() as free:
@@ -67,6 +77,7 @@ def kubo(folder: Path, car: Path) -> Iterator[tuple[str, str]]:
     process = subprocess.Popen([binary, "daemon", "--offline"], env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert any("Daemon is ready" in line for line in process.stdout)
+        PROCESSES["Kubo"] = process.pid
         yield f"http://127.0.0.1:{gateway}", f"http://127.0.0.1:{api}"
     finally:
         process.terminate()
@@ -82,6 +93,7 @@ def ours(store: Path) -> Iterator[tuple[str, str, str]]:
     )
     try:
         ready = json.loads(process.stdout.readline())
+        PROCESSES["Shoal"] = process.pid
         yield ready["url"], ready["rpc"]["url"], Path(ready["rpc"]["token_file"]).read_text().strip()
     finally:
         process.terminate()
@@ -104,6 +116,7 @@ def nginx(folder: Path, file: Path) -> Iterator[str | None]:
         + f"server {{ listen 127.0.0.1:{port}; root {file.parent}; }} }}\n"
     )
     process = subprocess.Popen([binary, "-c", str(settings)])
+    PROCESSES["nginx"] = process.pid
     try:
         for _ in range(100):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
@@ -147,19 +160,24 @@ def asked(wrk: str, script: Path, url: str) -> tuple[float, float]:
     return rate, float(late[:-2]) * scale[late[-2:]] if late[-2:] in scale else float(late[:-1]) * 1e3
 
 
-def rounds_of(jobs: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """The median of each, run in turns."""
-    found: dict[str, list[float]] = {name: [] for name in jobs}
+def rounds_of(jobs: dict[str, Callable[[], float]], rounds: int) -> dict[str, tuple[float, float]]:
+    """The median of each, run in turns, and the median of its server's processor seconds."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
     for _ in range(rounds):
         for name, job in jobs.items():
-            found[name].append(job())
-    return {name: statistics.median(each) for name, each in found.items()}
+            before = processor_seconds(name)
+            result = job()
+            found[name].append((result, processor_seconds(name) - before))
+    return {name: tuple(map(statistics.median, zip(*each, strict=True))) for name, each in found.items()}
 
 
-def row(what: str, rates: dict[str, float], unit: str, goals: str) -> None:
+def row(what: str, found: dict[str, tuple[float, float]], unit: str, scale: float, goals: str) -> None:
+    """A line of the table. With a `scale`, what was found are seconds for so much."""
+    rates = {name: scale / each[0] if scale else each[0] for name, each in found.items()}
+    taken = ", ".join(f"{name} {each[1]:.2f}" for name, each in found.items())
     own = rates["Shoal"]
     others = "; ".join(f"{name} {rate:,.0f}, ratio {own / rate:.2f}" for name, rate in rates.items() if name != "Shoal")
-    print(f"| {what} | {own:,.0f} {unit} | {others} | {goals} |", flush=True)
+    print(f"| {what} | {own:,.0f} {unit} | {others} | {taken} | {goals} |", flush=True)
 
 
 def main() -> None:
@@ -184,19 +202,17 @@ def main() -> None:
             print(
                 f"{machine.processor}, {machine.cores_used} cores, load {os.getloadavg()[0]:.1f}, {options.rounds} rounds\n"
             )
-            print("| job | Shoal | beside | goal |\n| --- | --- | --- | --- |")
+            print("| job | Shoal | beside | processor seconds | goal |\n| --- | --- | --- | --- | --- |")
             urls = {"Shoal": f"{our_gateway}/ipfs/{root}", "Kubo": f"{their_gateway}/ipfs/{root}"}
             files = urls | ({"nginx": plain} if plain else {})
 
-            def rates(seconds: dict[str, float]) -> dict[str, float]:
-                return {name: size / MIB / each for name, each in seconds.items()}
-
+            mib = size / MIB
             jobs = {name: lambda url=url: fetched(url) for name, url in files.items()}
-            row("file, one client", rates(rounds_of(jobs, options.rounds)), "MiB/s", "≥ 1.0 Kubo, ≥ 0.5 nginx")
+            row("file, one client", rounds_of(jobs, options.rounds), "MiB/s", mib, "≥ 1.0 Kubo, ≥ 0.5 nginx")
             jobs = {name: lambda url=url: fetched_by_many(url, size) for name, url in files.items()}
-            row(f"file, {CLIENTS} clients at once", rates(rounds_of(jobs, options.rounds)), "MiB/s", "≥ 1.0 Kubo")
+            row(f"file, {CLIENTS} clients at once", rounds_of(jobs, options.rounds), "MiB/s", mib, "≥ 1.0 Kubo")
             jobs = {name: lambda url=url: fetched(f"{url}?format=car") for name, url in urls.items()}
-            row("CAR", rates(rounds_of(jobs, options.rounds)), "MiB/s", "≥ 3 Kubo")
+            row("CAR", rounds_of(jobs, options.rounds), "MiB/s", mib, "≥ 3 Kubo")
             form = ["-X", "POST", "-F", f"file=@{file}"]
             adds = {
                 "Shoal": lambda: fetched(
@@ -205,7 +221,7 @@ def main() -> None:
                 ),
                 "Kubo": lambda: fetched(f"{their_rpc}/api/v0/add?cid-version=1&chunker=size-1048576&pin=false", *form),
             }  # fmt: skip
-            row("RPC add, blocks known", rates(rounds_of(adds, options.rounds)), "MiB/s", "≥ 3 Kubo")
+            row("RPC add, blocks known", rounds_of(adds, options.rounds), "MiB/s", mib, "≥ 3 Kubo")
             if wrk is not None:
                 script = folder / "ranges.lua"
                 script.write_text(RANGES.format(blocks=size // 4096))
@@ -219,7 +235,7 @@ def main() -> None:
                 jobs = {name: lambda name=name, url=url: ranges(name, url) for name, url in files.items()}
                 found = rounds_of(jobs, options.rounds)
                 slowest = ", ".join(f"{name} {statistics.median(each):.1f}" for name, each in late.items())
-                row("4 KiB ranges, 16 connections", found, "/s", f"≥ 3 Kubo; p99 < 20 ms (here {slowest})")
+                row("4 KiB ranges, 16 connections", found, "/s", 0, f"≥ 3 Kubo; p99 < 20 ms (here {slowest})")
 
 
 if __name__ == "__main__":

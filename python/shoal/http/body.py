@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Body", "BufferBody", "FileBody"]
 
-_FAST_BYTES = 1024 * 1024
-"""Pieces as large as a fast reader's (`Limits.piece_bytes_max`), and parts as long as one."""
+_FAST_BYTES = 512 * 1024
+"""A piece that only a reader gets which takes what it is given, while not too many others do; and a part that is worth it."""
 
 
 class Body(Protocol):

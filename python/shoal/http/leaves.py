@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Leaves", "NotPlain"]
 
-_AHEAD_BYTES = 8 * 1024 * 1024
+_AHEAD_PIECES = 8
+"""Read ahead, in pieces of the size asked for: pieces share `Limits.in_flight_bytes`, so what all readers hold of the packs' mapped
+memory is bounded by eight times that. Eight blocks fill a vector of SHA-256 lanes on most machines."""
 _AHEAD_BLOCKS = 64
 _DEPTH_MAX = 128
 
@@ -40,7 +42,7 @@ class Leaves:
     def read(self, most: int) -> bytes:
         """The next bytes, of one leaf at most. Raises `NotPlain`, and what the store raises."""
         if not self._held:
-            self._fill()
+            self._fill(_AHEAD_PIECES * most)
         begin, block = self._held[-1]
         view = memoryview(block)
         end = min(begin + len(view), self._stop)
@@ -50,13 +52,13 @@ class Leaves:
             self._held.pop()
         return piece
 
-    def _fill(self) -> None:
+    def _fill(self, most: int) -> None:
         wanted: list[tuple[CID, int, int]] = []
         size = 0
         for leaf in self._found:
             wanted.append(leaf)
             size += leaf[2] - leaf[1]
-            if size >= _AHEAD_BYTES or len(wanted) >= _AHEAD_BLOCKS:
+            if size >= most or len(wanted) >= _AHEAD_BLOCKS:
                 break
         blocks = self._store.get_many([cid for cid, _, _ in wanted])
         at = self._at
