@@ -25,7 +25,7 @@ from shoal.transport.tcp import TcpTransport
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from anyio.abc import TaskStatus
+    from anyio.abc import TaskGroup, TaskStatus
 
     from shoal._core import CID, Identity, Lease
     from shoal.content import Content
@@ -43,6 +43,10 @@ FOUND_MAX: Final = 64
 """Peers that were found and are not connected to yet: what a network full of strangers costs. More are found again."""
 FOUND_PEERS_MAX: Final = 128
 """Peers from which on nobody is connected to only because it was found."""
+REDIAL_SECONDS_MIN: Final = 0.25
+"""After which a peer of a fetch is dialled again when its connection is lost: a node that restarts takes about as long."""
+REDIAL_SECONDS_MAX: Final = 8.0
+"""And at most, after others in vain."""
 STEPS_MAX: Final = 1024
 """Blocks fetched one by one along a path: names below each other, and the shards of large directories between them."""
 
@@ -177,35 +181,40 @@ class Network:
         content: Content,
         transfer: Transfer[T],
         *,
-        likely: Sequence[str] = (),
+        ways: Sequence[Sequence[str]] = (),
         bytes_total: int | None = None,
         patience: float = PATIENCE_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109 - it ends the session, which then says why
         pin: bool = False,
     ) -> Fetched:
-        """Brings everything under `content` into the store, and pins it if asked."""
+        """Brings everything under `content` into the store, and pins it if asked. `ways`: for each peer that is said to have it, the
+        addresses that it may be at. A connection to one of them that is lost is made again.
+        """
         begun_at = anyio.current_time()
         ends_at = None if timeout is None else begun_at + timeout
         fetches: list[Fetch] = []
         transfer.report = lambda: self._progress(fetches, bytes_total)
 
+        likely: set[str] = set()
+
         def begin(root: CID, lease: Lease, *, is_alone: bool = False) -> Fetch:
             store = FetchingStore(self._store._core, lease, self._limiter)
             seed = int.from_bytes(os.urandom(4))
             fetch = Fetch(self.exchange, store, root, seed=seed, patience=patience, ends_at=ends_at, is_alone=is_alone)
-            fetch.likely.update(likely)
+            fetch.likely = likely
             fetches.append(fetch)
             return fetch
 
-        lease = await self._run(self._store.lease)
-        try:
-            root = await self._resolve(content, lambda cid: begin(cid, lease, is_alone=True))
-            await begin(root, lease).run()
-            if pin:
-                await self._run(lambda: self._store.pin.add(root))
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._run(lease.close)
+        failure: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            try:
+                await self._reach(ways, likely, tasks)
+                root = await self._fetch_under_lease(content, begin, pin=pin)
+            except Exception as error:  # noqa: BLE001 - a task group would wrap it
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
         peers: dict[str, int] = {}
         for fetch in fetches:
             for peer, size in fetch.by_peer.items():
@@ -220,6 +229,53 @@ class Network:
             peers,
             sum(fetch.session.statistics.duplicate_bytes for fetch in fetches if fetch.session is not None),
         )
+
+    async def _fetch_under_lease(self, content: Content, begin: Callable[..., Fetch], *, pin: bool) -> CID:
+        lease = await self._run(self._store.lease)
+        try:
+            root = await self._resolve(content, lambda cid: begin(cid, lease, is_alone=True))
+            await begin(root, lease).run()
+            if pin:
+                await self._run(lambda: self._store.pin.add(root))
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._run(lease.close)
+        return root
+
+    async def _reach(self, ways: Sequence[Sequence[str]], likely: set[str], tasks: TaskGroup) -> None:
+        """Connects to the peers of a fetch, and keeps at it in `tasks`. Raises what was wrong where nobody can be asked at all."""
+        errors: list[ShoalError] = []
+
+        async def first(way: Sequence[str]) -> None:
+            try:
+                likely.add(await self.connect(*way))
+            except ShoalError as error:
+                errors.append(error)
+
+        async with anyio.create_task_group() as tries:
+            for way in ways:
+                tries.start_soon(first, way)
+        if errors and not self.swarm.peers:
+            raise errors[0]
+        for way in ways:
+            tasks.start_soon(self._stay_connected, way, likely, name="shoal reconnect")
+
+    async def _stay_connected(self, way: Sequence[str], likely: set[str]) -> None:
+        """Connects again to a peer whose connection is lost, for as long as it has done nothing wrong."""
+        seconds = REDIAL_SECONDS_MIN
+        while True:
+            try:
+                peer = await self.connect(*way)
+            except ShoalError:
+                seconds = min(2 * seconds, REDIAL_SECONDS_MAX)
+            else:
+                seconds = REDIAL_SECONDS_MIN
+                likely.add(peer)
+                self.exchange.likely(peer)
+                await self.swarm.lost(peer)
+                if peer in self.exchange.dropped:
+                    return
+            await anyio.sleep(seconds)
 
     async def _resolve(self, content: Content, begin: Callable[[CID], Fetch]) -> CID:
         """The CID that a path leads to; blocks on the way that are not here are fetched."""

@@ -411,14 +411,13 @@ class Node:
         timeout: float | None = None,  # noqa: ASYNC109 - it ends the fetch, which then says why
     ) -> Fetched:
         network = await self._connected()
-        likely = [await network.connect(address) for address in peers]
+        ways = [[address] for address in peers]
         ticket = _ticket_of(content)
         wanted, size = (ticket.root, ticket.size) if ticket is not None else (cast("Content", content), None)
         if ticket is not None and ticket.addresses:
-            places = [f"{address}/p2p/{ticket.peer}" if ticket.peer else address for address in ticket.addresses]
-            likely.append(await network.connect(*places))
+            ways.append([f"{address}/p2p/{ticket.peer}" if ticket.peer else address for address in ticket.addresses])
         return await network.fetch(
-            wanted, transfer, likely=likely, bytes_total=size, patience=patience, timeout=timeout, pin=pin
+            wanted, transfer, ways=ways, bytes_total=size, patience=patience, timeout=timeout, pin=pin
         )
 
     def refs(

@@ -52,6 +52,9 @@ class Handler(Protocol):
     def peer_open(self, peer: Peer) -> None:
         """The peer has proved who it is."""
 
+    def peer_closing(self, peer: Peer) -> None:
+        """This side closes it: it is not to be used any more."""
+
     def peer_identified(self, peer: Peer) -> None:
         """It has said what it is, or that something changed."""
 
@@ -180,7 +183,10 @@ class Peer:
         return self._machine.round_trip()
 
     def close(self) -> None:
-        """Closes it soon: what was written is sent before."""
+        """Closes it soon: what was written is sent before. Nothing new is begun on it."""
+        if self._is_open:
+            self._is_open = False
+            self._handler.peer_closing(self)
         self._machine.close(anyio.current_time())
         self._drain()
         self._to_send.set()

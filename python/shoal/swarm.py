@@ -120,6 +120,21 @@ class Swarm:
         connections = self._peers.get(peer_id)
         return connections[0] if connections else None
 
+    async def lost(self, peer_id: str) -> None:
+        """Waits until there is no connection to a peer."""
+        changed = anyio.Event()
+
+        def tell(_peer: Peer) -> None:
+            changed.set()
+
+        self.on_closed.append(tell)
+        try:
+            while self.peer(peer_id) is not None:
+                await changed.wait()
+                changed = anyio.Event()
+        finally:
+            self.on_closed.remove(tell)
+
     # Doing
 
     def handle(self, protocol: str, begun: Callable[[Peer, int], StreamUser | None]) -> None:
@@ -180,8 +195,8 @@ class Swarm:
 
     def disconnect(self, peer_id: str) -> bool:
         """Closes all connections to a peer; whether there was one."""
-        connections = self._peers.get(peer_id, [])
-        for peer in list(connections):
+        connections = list(self._peers.get(peer_id, ()))
+        for peer in connections:
             peer.close()
         return bool(connections)
 
@@ -300,7 +315,7 @@ class Swarm:
         connections.append(peer)
         if peer.id == self.id or len(connections) > CONNECTIONS_PER_PEER_MAX:
             peer.close()
-        if len(connections) == 1:
+        elif len(connections) == 1:
             for tell in self.on_open:
                 tell(peer)
             self._event(SwarmEvent("connected", peer.id, peer.address))
@@ -317,10 +332,17 @@ class Swarm:
         begun = self._protocols.get(protocol)
         return None if begun is None else begun(peer, stream)
 
+    def peer_closing(self, peer: Peer) -> None:
+        """A connection that this side closes is not used any more, though it may take seconds to end."""
+        self._take_out(peer)
+
     def _forget(self, peer: Peer) -> None:
         waiting = self._waiting.get(peer)
         if waiting is not None:
             waiting.set()
+        self._take_out(peer)
+
+    def _take_out(self, peer: Peer) -> None:
         connections = self._peers.get(peer.id, [])
         if peer not in connections:
             return
@@ -335,7 +357,12 @@ class Swarm:
         if not connections:
             del self._peers[peer.id]
             ended = SwarmEvent(
-                "disconnected", peer.id, peer.address, peer.end_reason, peer.sent_bytes, peer.received_bytes
+                "disconnected",
+                peer.id,
+                peer.address,
+                peer.end_reason or "closed by us",
+                peer.sent_bytes,
+                peer.received_bytes,
             )
             self.ended.append(ended)
             self._event(ended)

@@ -25,6 +25,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+# Lets these tests import their parts as `interop.…`.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 MEMORY = Path("/dev/shm")
 # What a repository of Kubo's is made with to do by default what a profile says. The oldest profile is what Kubo does
 # unless told otherwise; naming it there would also fix what flags such as `--cid-version` imply.
@@ -260,6 +263,21 @@ def workspace() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="shoal-interop-", dir=MEMORY if in_memory else None))
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def folder(workspace: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder in memory for one case, called after it: what is painted with its name is in no other case."""
+    path = workspace / request.node.name.replace("/", "-")
+    path.mkdir()
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """The event loop of our node, in tests that have one."""
+    return request.param
 
 
 @pytest.fixture(scope="session")

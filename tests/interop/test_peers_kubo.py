@@ -8,26 +8,22 @@ profile. SHOAL_CONNECTED_SECONDS says how long the two stay connected with traff
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import gc
 import json
 import os
-import shutil
 import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-import psutil
 import pytest
 
 import shoal
+from interop.content import MIB, Shape, assert_same, nothing_left
 from shoal.errors import FetchFailed, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from conftest import KuboDaemon
@@ -35,7 +31,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.interop, pytest.mark.anyio]
 
-MIB = 1 << 20
 FETCH_SECONDS = 120
 CONNECTED_SECONDS = float(os.environ.get("SHOAL_CONNECTED_SECONDS") or 20)
 # A line of `ipfs ping` that says how long it took, and not that it failed.
@@ -44,47 +39,6 @@ PONG = "Pong received: time="
 KUBO_FLAGS = {"unixfs-v1-2025": [], "blake3": ["--hash=blake3"]}
 # Profile, event loop and security of the large cases: each of them once.
 LARGE = [("unixfs-v1-2025", "asyncio", "tls"), ("blake3", "trio", "noise")]
-
-
-@dataclasses.dataclass(frozen=True)
-class Shape:
-    """Content of a kind and size, with the links that a directory may have before it is sharded."""
-
-    name: str
-    bytes: int = 0
-    files: int = 0
-    folders: int = 1
-    links_max: int = 0
-    fanout: int = 256
-
-    @property
-    def kubo_flags(self) -> list[str]:
-        return [f"--max-directory-links={self.links_max}", f"--max-hamt-fanout={self.fanout}"] if self.links_max else []
-
-    def profile(self, name: str) -> shoal.Profile:
-        profile = shoal.Profile.named(name)
-        if self.links_max:
-            return profile.replace(directory_links_max=self.links_max, hamt_fanout=self.fanout)
-        return profile
-
-    def make(self, paint: Callable[..., bytes], path: Path, seed: str) -> Path:
-        """The file or folder itself."""
-        path.parent.mkdir(parents=True)
-        if not self.files:
-            path.write_bytes(paint(self.bytes, seed=seed))
-            return path
-        for number in range(self.files):
-            file = (
-                path / f"folder {number % self.folders}" / f"{number} ü.txt"
-                if self.folders > 1
-                else path / f"{number} ü.txt"
-            )
-            file.parent.mkdir(parents=True, exist_ok=True)
-            # Sizes from nothing to a few KiB; every thirtieth file is more than one block.
-            file.write_bytes(
-                paint(number * 37 % 3000 + (MIB + 1 if number % 997 == 30 else 0), seed=f"{seed} {number}")
-            )
-        return path
 
 
 SMALL = [
@@ -97,60 +51,14 @@ BIG_TREE = Shape("tree", files=10_000, folders=200)
 BIG_SHARDED = Shape("sharded", files=10_000, links_max=100)
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def folder(workspace: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A folder in memory for one case, called after it: what is painted with its name is in no other case."""
-    path = workspace / request.node.name.replace("/", "-")
-    path.mkdir()
-    yield path
-    shutil.rmtree(path)
-
-
 @pytest.fixture
 def daemon(start_daemon: Callable[..., KuboDaemon]) -> KuboDaemon:
     return start_daemon("daemon")
 
 
-def handles() -> int:
-    gc.collect()
-    return psutil.Process().num_fds()
-
-
-def tasks(backend: str) -> int:
-    if backend == "trio":
-        import trio
-
-        return trio.lowlevel.current_statistics().tasks_living
-    import asyncio
-
-    return len(asyncio.all_tasks())
-
-
-@contextlib.asynccontextmanager
-async def nothing_left(backend: str) -> AsyncIterator[None]:
-    """What is opened in its body is closed at its end: file handles, sockets and tasks."""
-    before = handles(), tasks(backend)
-    yield
-    with anyio.move_on_after(5):
-        while (handles(), tasks(backend)) != before:
-            await anyio.sleep(0.02)
-    assert (handles(), tasks(backend)) == before
-
-
 async def kubo_says(daemon: KuboDaemon, *arguments: str | os.PathLike[str]) -> str:
     """A command of Kubo's, while our event loop goes on."""
     return await anyio.to_thread.run_sync(lambda: daemon.word(*arguments))
-
-
-def assert_same(one: Path, other: Path) -> None:
-    """Every name and every byte."""
-    found = subprocess.run(["diff", "-r", one, other], capture_output=True, check=False)
-    assert found.returncode == 0, found.stdout[:2000]
 
 
 async def connect(node: shoal.Node, daemon: KuboDaemon, dialler: str) -> None:

@@ -123,6 +123,7 @@ SCHEMAS = [
     (["pin", "ls", "-t", "recursive"], {"cid": TEXT, "kind": TEXT, "name": MAYBE_TEXT}),
     (["pin", "ls", "ROOT/sea.txt"], {"cid": TEXT, "kind": TEXT, "name": MAYBE_TEXT, "through": TEXT}),
     (["pin", "rm", "ROOT"], {"cid": TEXT}),
+    (["doctor"], {"check": TEXT, "verdict": TEXT, "what": TEXT, "advice": MAYBE_TEXT}),
     (["id"], {"id": TEXT, "addrs": LIST, "protocols": LIST, "agent": TEXT}),
     (["cid", "inspect", "ROOT"], INSPECTED),
     (["cid", "format", "ROOT"], {"cid": TEXT, "formatted": TEXT}),

@@ -105,11 +105,13 @@ class Answers:
         """Nothing is said on it."""
 
     def readable(self) -> None:
-        messages, _, _ = self._reader.read(self._peer.machine, self._stream, anyio.current_time())
-        self._peer.progress()
-        for parts in messages:
-            blocks = Message._make(parts).blocks
-            self._taker.came(blocks, sum(len(data) for _, data in blocks))
+        size = 1
+        while size:
+            messages, _, size = self._reader.read(self._peer.machine, self._stream, anyio.current_time())
+            self._peer.progress()
+            for parts in messages:
+                blocks = Message._make(parts).blocks
+                self._taker.came(blocks, sum(len(data) for _, data in blocks))
 
     def gone(self, reason: str) -> None:
         self._taker.fail(reason)

@@ -31,7 +31,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Data structures": {"block": "block", "blob": "blob", "dag": "dag", "cid": "cid"},
     "Store": {"pin": "pin", "gc": "repo", "verify": "repo", "repo": "repo", "config": "config"},
-    "This machine": {"demo": "demo", "bench": "bench", "completion": "completion"},
+    "This machine": {"doctor": "doctor", "demo": "demo", "bench": "bench", "completion": "completion"},
 }
 # A word of Python's own.
 _NAMED_OTHERWISE = {"id": "show_id"}

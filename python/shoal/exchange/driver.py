@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 
-from shoal.exchange.limits import BLOCK_BYTES_MAX, MIB
+from shoal.exchange.limits import BLOCK_BYTES_MAX, FORGOTTEN_MAX, MIB
 from shoal.exchange.link import Inbound, Link
 from shoal.exchange.server import Server
 
@@ -93,8 +93,13 @@ class Exchange:
             self._tell_connected(fetch, peer)
 
     def leave(self, fetch: Fetch) -> None:
-        """It is over."""
+        """It is over. What it has called back may still come, and is no other fetch's reason to blame the peer."""
         self._fetches.remove(fetch)
+        for peer, link in self._links.items():
+            if fetch.session is not None:
+                link.called_back.update(dict.fromkeys(fetch.session.called_back(peer)))
+            while len(link.called_back) > FORGOTTEN_MAX:
+                del link.called_back[next(iter(link.called_back))]
         self._resume()
 
     def send_wants(self, peer: str, message: Message) -> None:
@@ -142,7 +147,7 @@ class Exchange:
         if message.want_blocks or message.want_haves or message.cancels or message.is_full:
             self.server.received(link.id, message)
             self._to_serve.set()
-        for fetch, part in self._parts(link.id, message):
+        for fetch, part in self._parts(link, message):
             session = fetch.session
             assert session is not None  # noqa: S101
             accepted = session.received(link.id, part, now)
@@ -150,15 +155,16 @@ class Exchange:
                 fetch.accepted(link.id, cast("list[tuple[CID, Block]]", accepted))
             fetch.act()
 
-    def _parts(self, peer: str, message: Message) -> list[tuple[Fetch, Message]]:
+    def _parts(self, link: Link, message: Message) -> list[tuple[Fetch, Message]]:
         """To whom a message goes: its blocks to the fetch that asked for them, or else to the first, which judges the peer."""
         fetches = [fetch for fetch in self._fetches if fetch.session is not None]
-        if len(fetches) <= 1 or not message.blocks:
+        if not message.blocks or (len(fetches) == 1 and not link.called_back):
             return [(fetch, message) for fetch in fetches]
         blocks: list[list[tuple[CID, Data]]] = [[] for _ in fetches]
-        for cid, data in message.blocks:
-            at = next((at for at, fetch in enumerate(fetches) if fetch.asked(peer, cid)), 0)
-            blocks[at].append((cid, data))
+        for cid, data in message.blocks if fetches else ():
+            at = next((at for at, fetch in enumerate(fetches) if fetch.asked(link.id, cid)), None)
+            if at is not None or link.called_back.pop(cid, self) is self:
+                blocks[at or 0].append((cid, data))
         return [(fetch, message._replace(blocks=part)) for fetch, part in zip(fetches, blocks, strict=True)]
 
     def coming(self, link: Link, size: int) -> None:

@@ -12,6 +12,7 @@ from shoal.errors import ConnectionLost
 from shoal.exchange.message import Message
 
 if TYPE_CHECKING:
+    from shoal._core import CID
     from shoal.peer import Peer
 
 PROTOCOLS: Final = ("/ipfs/bitswap/1.2.0", "/ipfs/bitswap/1.1.0")
@@ -69,6 +70,8 @@ class Link:
         self._outbox: deque[Outgoing] = deque()
         self._priority = PRIORITY_FIRST
         self._interruptions = 0
+        self.called_back: dict[CID, object] = {}
+        """Blocks that fetches which are over had asked for: they may still come."""
 
     def send_wants(self, message: Message) -> None:
         """Wants and cancels: ahead of blocks that wait, for an answer takes longer than a block."""
@@ -161,9 +164,13 @@ class Inbound:
         """We say nothing on it."""
 
     def readable(self) -> None:
-        """Reads what there is."""
-        if self._is_over or not self._exchanger.may_read(self):
-            return
+        """Reads all that there is, for as long as there is room. Nobody calls again for what is left: only for what comes after."""
+        while not self._is_over and self._exchanger.may_read(self):
+            if not self._read():
+                return
+
+    def _read(self) -> int:
+        """Reads once, no more than one long message: the bytes that it was."""
         peer = self._peer
         messages, is_end, size = self._reader.read(peer.machine, self._stream, anyio.current_time())
         if is_end:
@@ -175,6 +182,7 @@ class Inbound:
             self._exchanger.received(self.link, Message._make(parts))
         if size and not messages:
             self._exchanger.coming(self.link, size)
+        return size
 
     def gone(self, reason: str) -> None:  # noqa: ARG002
         """It was reset: what was not whole is forgotten."""

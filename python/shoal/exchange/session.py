@@ -148,6 +148,11 @@ class Session:
         state = self._peers.get(peer)
         return state is not None and state.was_told_of(cid)
 
+    def called_back(self, peer: Peer) -> list[CID]:
+        """Blocks that the peer was asked for and then not any more: some may be under way."""
+        state = self._peers.get(peer)
+        return [] if state is None else [*state.cancelled, *state.asked]
+
     def deadline(self) -> float | None:
         """When `on_time` is to be called; None when there is nothing to wait for."""
         if self.is_done:

@@ -12,7 +12,7 @@ use shoal_core::unixfs::claims;
 use shoal_store::quota::make_room_for_blocks;
 use shoal_store::walk::{Seen, WalkOptions, walk};
 use shoal_wire::bitswap::{self, Entry, Payload, Prefix, Want};
-use shoal_wire::delimited::{self, Delimited};
+use shoal_wire::delimited::Delimited;
 use shoal_wire::limits::BITSWAP_BYTES_MAX;
 use shoal_wire::yamux::StreamId;
 use std::sync::{Mutex, PoisonError};
@@ -75,9 +75,7 @@ impl BitswapReader {
         let now = time(py, now)?;
         let read = py.detach(|| {
             let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut bytes = Vec::new();
-            let read = connection.machine().read(StreamId(stream), READ_BYTES_MAX, &mut bytes, now);
-            gathered.receive(&bytes);
+            let read = connection.machine().read_with(StreamId(stream), READ_BYTES_MAX, &mut |piece| gathered.receive(piece), now);
             let mut messages = Vec::new();
             while let Some(message) = gathered.message().map_err(|e| e.to_string())? {
                 messages.push(Message::new(bitswap::Message::decode(message).map_err(|e| e.to_string())?));
@@ -113,10 +111,8 @@ pub fn bitswap_wants<'py>(
 }
 
 fn framed(message: &bitswap::Message<'_>) -> Vec<u8> {
-    let mut inner = Vec::with_capacity(message.payloads.iter().map(|payload| payload.data.len() + 64).sum());
-    message.encode(&mut inner);
-    let mut out = Vec::with_capacity(inner.len() + 5);
-    delimited::write(&inner, &mut out);
+    let mut out = Vec::new();
+    message.encode_delimited(&mut out);
     out
 }
 

@@ -24,6 +24,12 @@ impl Deref for Bytes {
     }
 }
 
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl Bytes {
     /// The bytes, owned.
     pub fn into_vec(self) -> Vec<u8> {

@@ -10,7 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use shoal_wire::connection::{Connection as Machine, Event, Start};
 use shoal_wire::noise::NoiseSecrets;
-use shoal_wire::yamux::{Read, StreamId};
+use shoal_wire::yamux::{Read, Shared, StreamId};
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,24 @@ const LONG_BYTES: usize = 16 * 1024;
 /// Described in `_core.pyi`.
 #[pyclass(frozen, module = "shoal._core")]
 pub struct Connection(Mutex<Machine>);
+
+/// The most room that a thread keeps from call to call.
+const ROOM_BYTES_MAX: usize = 1024 * 1024;
+
+thread_local! {
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls with an empty buffer that has room from calls before: it is the thread's, so that connections at rest hold none.
+fn in_room<T>(call: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let mut room = ROOM.take();
+    let result = call(&mut room);
+    room.clear();
+    if room.capacity() <= ROOM_BYTES_MAX {
+        ROOM.set(room);
+    }
+    result
+}
 
 pub fn time(py: Python<'_>, seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| invalid(py, "a time is a number of seconds, and not negative"))
@@ -84,12 +103,10 @@ impl Connection {
     }
 
     fn transmit<'py>(&self, py: Python<'py>, bytes_max: usize) -> Bound<'py, PyBytes> {
-        let out = py.detach(|| {
-            let mut out = Vec::new();
-            self.machine().transmit(&mut out, bytes_max);
-            out
-        });
-        PyBytes::new(py, &out)
+        in_room(|out| {
+            py.detach(|| self.machine().transmit(out, bytes_max));
+            PyBytes::new(py, out)
+        })
     }
 
     fn events(&self, py: Python<'_>) -> PyResult<Vec<WireEvent>> {
@@ -118,11 +135,11 @@ impl Connection {
         opened.map(|stream| stream.0).map_err(|e| raise(py, Class::ConnectionLost, &format!("no stream can be opened: {e}")))
     }
 
-    /// How many bytes from `offset` on were taken.
-    fn write(&self, py: Python<'_>, stream: u32, data: Bytes, offset: usize) -> Option<usize> {
+    /// How many bytes from `offset` on were taken. Long ones are not copied: the machine holds the object until they are sent.
+    fn write(&self, stream: u32, data: Bytes, offset: usize) -> Option<usize> {
         let rest = data.get(offset..).unwrap_or_default();
         if rest.len() >= LONG_BYTES {
-            py.detach(|| self.machine().write(StreamId(stream), rest))
+            self.machine().write_shared(StreamId(stream), &Shared::new(data), offset)
         } else {
             self.machine().write(StreamId(stream), rest)
         }
@@ -130,9 +147,10 @@ impl Connection {
 
     fn read<'py>(&self, py: Python<'py>, stream: u32, bytes_max: usize, now: f64) -> PyResult<(Bound<'py, PyBytes>, bool)> {
         let now = time(py, now)?;
-        let mut out = Vec::new();
-        let Read { is_end, .. } = py.detach(|| self.machine().read(StreamId(stream), bytes_max, &mut out, now));
-        Ok((PyBytes::new(py, &out), is_end))
+        Ok(in_room(|out| {
+            let Read { is_end, .. } = py.detach(|| self.machine().read(StreamId(stream), bytes_max, out, now));
+            (PyBytes::new(py, out), is_end)
+        }))
     }
 
     fn finish(&self, stream: u32) {

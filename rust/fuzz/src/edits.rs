@@ -77,6 +77,25 @@ fn seal(path: &Path, content: &mut [u8]) {
                 check.copy_from_slice(&sum::<16>(&[&number.to_le_bytes(), body]));
             }
         }
+        "ref" => {
+            // Pages first, as many as the header says; then the list of files.
+            let entries = content.get(16..24).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()));
+            let pages = entries.div_ceil(85);
+            let pages = usize::try_from(pages.saturating_add(pages.div_ceil(510)).saturating_add(1)).unwrap_or(usize::MAX);
+            let list = pages.saturating_mul(PAGE_BYTES).min(content.len());
+            let (table, list) = content.split_at_mut(list);
+            for (number, page) in (0u64..).zip(table.chunks_exact_mut(PAGE_BYTES)) {
+                let (body, check) = page.split_at_mut(PAGE_BYTES - 16);
+                check.copy_from_slice(&sum::<16>(&[&number.to_le_bytes(), body]));
+            }
+            let mut at = 0;
+            while let Some((check, rest)) = list.get_mut(at..).and_then(|rest| rest.split_first_chunk_mut::<8>()) {
+                let Some(path) = rest.first_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize) else { return };
+                let Some(body) = rest.get(..path.saturating_add(44)) else { return };
+                *check = sum(&[&(at as u64).to_le_bytes(), body]);
+                at += 52 + path;
+            }
+        }
         "log" => {
             let mut check = name.split('.').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0).to_le_bytes();
             let mut rest = content;

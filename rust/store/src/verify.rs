@@ -190,8 +190,9 @@ fn verify_fully(store: &Store, options: &VerifyOptions, operation: &Operation) -
     let blobs = blob::verify_blobs(&run, &mut report)?;
     lost.extend(blobs.iter().filter_map(crate::pack::key));
     reference::verify_references(&run, &mut report, &mut lost)?;
-    // Where something is damaged, or was not looked at, they say nothing.
-    let links = Some(links).filter(|_| report.damaged_count == 0 && report.resumed == 0 && lost.is_empty());
+    // Where something is damaged, or was not looked at, or was looked up in an index that lied, they say nothing.
+    let is_index_sound = report.indexes_rebuilt.is_empty() && !report.is_merged_rebuilt;
+    let links = Some(links).filter(|_| is_index_sound && report.damaged_count == 0 && report.resumed == 0 && lost.is_empty());
     roots::verify_roots(store, &lost, links, &mut report, operation)?;
     report.indexes_rebuilt.extend(store.recovery().unwrap_or_default().indexes_rebuilt);
     report.indexes_rebuilt.sort_unstable();

@@ -101,6 +101,8 @@ work! {
     any_call_fails_while_pins_come_and_go: "pins";
     any_call_fails_while_sessions_are_given_up: "roll back";
     any_call_fails_while_collecting: "collect";
+    any_call_fails_while_others_add_beside_a_collection: "collect beside adds";
+    any_call_fails_while_files_are_added: "add files";
     any_call_fails_while_live_data_moves: "move live data";
     any_call_fails_while_archives_are_imported: "import archives";
     any_call_fails_while_archives_are_adopted: "adopt archives";

@@ -11,6 +11,8 @@ mod edits;
 mod import;
 #[path = "../../fuzz/src/memory.rs"]
 mod memory;
+#[path = "../../fuzz/src/reference.rs"]
+mod reference;
 #[path = "../../fuzz/src/replay.rs"]
 mod replay;
 
@@ -29,6 +31,11 @@ fn replay(targets: &[replay::Target]) {
 #[test]
 fn no_mangled_file_that_was_ever_found_makes_the_store_panic_or_give_a_wrong_byte() {
     replay(store::TARGETS);
+}
+
+#[test]
+fn no_mangled_table_of_references_makes_the_store_give_a_wrong_byte() {
+    replay(reference::TARGETS);
 }
 
 #[test]

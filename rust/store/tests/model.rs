@@ -6,10 +6,12 @@ mod support;
 use proptest::prelude::*;
 use shoal_core::Cid;
 use shoal_store::disk::Disk;
-use shoal_store::{Error, Pin, PinKind, Session, Store};
+use shoal_store::{Error, Options, Pin, PinKind, Session, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use support::{memory, open, options, painted};
+use std::sync::Arc;
+use support::small_disk::SmallDisk;
+use support::{STORE, memory, options, painted};
 
 /// Blocks are numbered; their length follows from the number.
 const BLOCKS: u64 = 24;
@@ -35,6 +37,10 @@ enum Step {
     Crash,
     /// Indexes, logs and merged indexes are lost.
     LoseCaches,
+    /// Somebody else takes all room on the disk but so many bytes.
+    FillDisk(u64),
+    /// They give it back.
+    FreeDisk,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -52,6 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
         1 => Just(Step::LoseCaches),
+        1 => (0..2000u64).prop_map(Step::FillDisk),
+        1 => Just(Step::FreeDisk),
     ]
 }
 
@@ -85,28 +93,63 @@ fn check(store: &Store, model: &Model) {
     assert_eq!((stat.pins, stat.packs_missing), (model.pins.len() as u64, vec![]));
 }
 
+fn open(disk: &SmallDisk, options: &Options) -> Store {
+    Store::open(Arc::new(disk.clone()), Path::new(STORE), options.clone()).unwrap()
+}
+
+/// What a step came to. A full disk is the only excuse for none, and nothing but that: then all is as it was before, or it says so.
+fn unless_full<T>(result: Result<T, Error>, is_full: bool) -> Option<T> {
+    match result {
+        Ok(done) => Some(done),
+        Err(Error::Full { .. }) if is_full => None,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// Moves what lives in a pack to others, and gives it up.
+fn retire(store: &Store, session: &Session, pack: u32) -> Result<(), Error> {
+    session.retire(pack)?;
+    for entry in store.pack_entries(pack)? {
+        let entry = entry?;
+        session.put(&entry.cid, &session.block(&entry.cid)?)?;
+    }
+    session.flush()
+}
+
 fn run(steps: Vec<Step>, pack_bytes_max: u64) {
-    let mut disk = memory();
+    let mut disk = SmallDisk::new(memory(), u64::MAX);
+    let mut is_full = false;
     let options = options(pack_bytes_max);
     let mut store = open(&disk, &options);
     let mut session: Option<Session> = None;
     let (mut kept, mut now) = (Model::default(), Model::default());
     for step in steps {
-        if session.is_none() && !matches!(step, Step::Reopen | Step::Crash | Step::LoseCaches) {
-            session = Some(store.write_exclusive().unwrap());
+        let needs_session = !matches!(step, Step::Reopen | Step::Crash | Step::LoseCaches | Step::FillDisk(_) | Step::FreeDisk);
+        if session.is_none() && needs_session {
+            session = unless_full(store.write_exclusive(), is_full);
             now = kept.clone();
+            if session.is_none() {
+                continue;
+            }
         }
         match (step, &session) {
             (Step::Put(n), Some(session)) => {
                 let (cid, data) = block(n);
-                assert_eq!(session.put(&cid, &data).unwrap(), now.blocks.insert(n));
                 now.put.insert(n);
+                match unless_full(session.put(&cid, &data), is_full) {
+                    Some(is_new) => assert_eq!(is_new, now.blocks.insert(n)),
+                    None => assert!(!now.blocks.contains(&n), "block {n} was here, and needed no room"),
+                }
             }
             (Step::PutMany(numbers), Some(session)) => {
                 let blocks: Vec<_> = numbers.iter().map(|n| block(*n)).collect();
                 now.put.extend(&numbers);
-                let count = session.put_many(&blocks.iter().map(|(cid, data)| (cid, data.as_slice())).collect::<Vec<_>>()).unwrap();
-                assert_eq!(count.new_blocks, numbers.iter().filter(|n| now.blocks.insert(**n)).count() as u64);
+                let count = session.put_many(&blocks.iter().map(|(cid, data)| (cid, data.as_slice())).collect::<Vec<_>>());
+                match unless_full(count, is_full) {
+                    Some(count) => assert_eq!(count.new_blocks, numbers.iter().filter(|n| now.blocks.insert(**n)).count() as u64),
+                    // Those that found room are here.
+                    None => now.blocks.extend(numbers.into_iter().filter(|n| session.has(&block(*n).0).unwrap())),
+                }
             }
             (Step::Delete(numbers), Some(session)) => {
                 let cids: Vec<Cid> = numbers.iter().map(|n| block(*n).0).collect();
@@ -122,33 +165,38 @@ fn run(steps: Vec<Step>, pack_bytes_max: u64) {
                 assert_eq!(session.unpin(&block(n).0).unwrap(), now.pins.remove(&block(n).0).is_some());
             }
             (Step::Flush, Some(session)) => {
-                session.flush().unwrap();
-                now.put.clear();
-                kept = now.clone();
+                // What failed may be tried again.
+                if unless_full(session.flush(), is_full).is_some() {
+                    now.put.clear();
+                    kept = now.clone();
+                }
             }
             (Step::Commit, Some(_)) => {
-                session.take().unwrap().commit().unwrap();
-                now.put.clear();
-                kept = now.clone();
+                if unless_full(session.take().unwrap().commit(), is_full).is_some() {
+                    now.put.clear();
+                    kept = now.clone();
+                } else {
+                    adopt(&store, &mut kept, &now);
+                }
             }
             (Step::RollBack, Some(_)) => {
                 drop(session.take());
                 // A pack that was sealed on the way is kept.
                 adopt(&store, &mut kept, &now);
             }
-            (Step::Retire(at), Some(session)) => {
+            (Step::Retire(at), Some(writing)) => {
                 // First of all commit, so that the pack's entries are what the model says.
-                session.flush().unwrap();
-                now.put.clear();
-                kept = now.clone();
-                let packs = store.packs().unwrap();
-                if let Some(pack) = packs.get(at % packs.len().max(1)) {
-                    session.retire(pack.pack).unwrap();
-                    for entry in store.pack_entries(pack.pack).unwrap() {
-                        let entry = entry.unwrap();
-                        session.put(&entry.cid, &session.block(&entry.cid).unwrap()).unwrap();
+                if unless_full(writing.flush(), is_full).is_some() {
+                    now.put.clear();
+                    kept = now.clone();
+                    let packs = store.packs().unwrap();
+                    if let Some(pack) = packs.get(at % packs.len().max(1))
+                        && unless_full(retire(&store, writing, pack.pack), is_full).is_none()
+                    {
+                        // Given up half-way: everything is where it was.
+                        drop(session.take());
+                        adopt(&store, &mut kept, &now);
                     }
-                    session.flush().unwrap();
                 }
             }
             (Step::Reopen, _) => {
@@ -160,7 +208,7 @@ fn run(steps: Vec<Step>, pack_bytes_max: u64) {
                 disk = disk.copied();
                 drop(session.take());
                 store = open(&disk, &options);
-                drop(store.write().unwrap());
+                unless_full(store.write().map(drop), is_full);
                 adopt(&store, &mut kept, &now);
             }
             (Step::LoseCaches, _) => {
@@ -172,6 +220,14 @@ fn run(steps: Vec<Step>, pack_bytes_max: u64) {
                 if session.is_none() {
                     store = open(&disk, &options);
                 }
+            }
+            (Step::FillDisk(left), _) => {
+                disk.set_left(left);
+                is_full = true;
+            }
+            (Step::FreeDisk, _) => {
+                disk.set_left(u64::MAX);
+                is_full = false;
             }
             (_, None) => unreachable!(),
         }

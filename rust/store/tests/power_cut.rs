@@ -168,6 +168,8 @@ work! {
     a_cut_while_pins_come_and_go: "pins", 480;
     a_cut_while_sessions_are_given_up: "roll back", 480;
     a_cut_while_collecting: "collect", 480;
+    a_cut_while_others_add_beside_a_collection: "collect beside adds", 480;
+    a_cut_while_files_are_added: "add files", 480;
     a_cut_while_live_data_moves: "move live data", 480;
     a_cut_while_archives_are_imported: "import archives", 480;
     a_cut_while_archives_are_adopted: "adopt archives", 480;

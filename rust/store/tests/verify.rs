@@ -307,3 +307,41 @@ fn every_single_leaf_that_is_missing_is_missed() {
         }
     }
 }
+
+/// Found by damaging a store of some MiB: in place of a pack stood another one, whole, so that a sound block stood where the index named
+/// another. The index was taken for the liar, and made again; what it had named was gone, and the store called sound.
+#[test]
+fn a_pack_in_place_of_another_is_not_called_sound() {
+    // Of one length, so that sections stand at the same places in all packs.
+    let leaves: Vec<_> = (0..11).map(|n| raw(Hash::Sha256, &painted(n, 300))).collect();
+    let root = node(Hash::Sha256, &leaves.iter().map(|leaf| leaf.0.clone()).collect::<Vec<_>>(), b"root");
+    for (at, from) in [(0, 1), (1, 0), (2, 0)] {
+        for is_pinned in [true, false] {
+            let disk = dags::memory();
+            let store = dags::open(&disk, &options());
+            leaves.iter().for_each(|leaf| put_all(&store, std::slice::from_ref(leaf)));
+            let packs = files(&disk, "/store/packs", ".car");
+            assert_eq!(store.packs().unwrap().iter().map(|pack| pack.is_sealed).collect::<Vec<_>>(), [true, true, false]);
+            if is_pinned {
+                let other = dags::open(&disk, &Options::default());
+                put_all(&other, std::slice::from_ref(&root));
+                set_pin(&other, &root.0, PinKind::Recursive);
+            }
+            let mut bytes = content(&disk, &packs[from]);
+            let rest = content(&disk, &packs[at]);
+            // What stood behind stays.
+            bytes.extend(rest.into_iter().skip(bytes.len()));
+            truncate(&disk, &packs[at], 0);
+            overwrite(&disk, &packs[at], 0, &bytes);
+            let store = dags::open(&disk, &options());
+            let lost = leaves.iter().filter(|(cid, _)| store.block(cid).is_err()).count() as u64;
+            let report = verified(&store);
+            assert!(lost > 0 && report.damaged_count >= lost, "pack {from} in place of {at}, pinned {is_pinned}: {report:?}");
+            assert!(!is_pinned || report.hurt_roots == [root.0.clone()]);
+            // Putting them again heals it, in whichever process.
+            put_all(&dags::open(&disk, &options()), &leaves);
+            let store = dags::open(&disk, &options());
+            assert!(leaves.iter().all(|(cid, data)| store.block(cid).is_ok_and(|block| *block == **data)));
+        }
+    }
+}

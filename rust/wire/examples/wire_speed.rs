@@ -12,7 +12,7 @@ use shoal_core::cid::codec;
 use shoal_core::hash::{Hash, cid_v1};
 use shoal_wire::bitswap::{self, Message, Payload, Prefix};
 use shoal_wire::connection::{Config, Connection, Event, Security, Start};
-use shoal_wire::delimited::{self, Delimited};
+use shoal_wire::delimited::Delimited;
 use shoal_wire::identify::Identify;
 use shoal_wire::limits::BITSWAP_BYTES_MAX;
 use shoal_wire::noise::NoiseSecrets;
@@ -192,10 +192,8 @@ fn blocks(security: Security, bytes: usize) -> Outcome<(Duration, Duration)> {
     for _ in 0..bytes / BLOCK_BYTES {
         let message = timed(&mut pair.sender, || {
             let message = Message { payloads: vec![Payload { prefix, data: &block }], ..Message::default() };
-            let mut inner = Vec::with_capacity(BLOCK_BYTES + 64);
-            message.encode(&mut inner);
-            let mut framed = Vec::with_capacity(inner.len() + 5);
-            delimited::write(&inner, &mut framed);
+            let mut framed = Vec::new();
+            message.encode_delimited(&mut framed);
             Shared::new(framed)
         });
         let (mut written, mut found) = (0, None);

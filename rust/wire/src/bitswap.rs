@@ -229,6 +229,26 @@ impl<'a> Message<'a> {
 
     /// Appends the message, without its length, as bitswap 1.2 writes it.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_entries(out);
+        self.payloads.iter().for_each(|payload| payload.encode(out));
+        self.encode_presences(out);
+    }
+
+    /// Appends the message behind its length. A block is copied once.
+    pub fn encode_delimited(&self, out: &mut Vec<u8>) {
+        let (mut entries, mut presences) = (Vec::new(), Vec::new());
+        self.encode_entries(&mut entries);
+        self.encode_presences(&mut presences);
+        let blocks = self.payloads.iter().map(|payload| protobuf::bytes_len(field::PAYLOAD, payload.inner_bytes())).sum::<usize>();
+        let len = entries.len() + blocks + presences.len();
+        out.reserve(varint::len(len as u64) + len);
+        varint::write(len as u64, out);
+        out.append(&mut entries);
+        self.payloads.iter().for_each(|payload| payload.encode(out));
+        out.append(&mut presences);
+    }
+
+    fn encode_entries(&self, out: &mut Vec<u8>) {
         if self.is_full || !self.entries.is_empty() {
             let mut list = Vec::new();
             self.entries.iter().for_each(|entry| write_bytes(1, &entry.encode(), &mut list));
@@ -237,13 +257,9 @@ impl<'a> Message<'a> {
             }
             write_bytes(field::WANTLIST, &list, out);
         }
-        for payload in &self.payloads {
-            let prefix = payload.prefix.encode();
-            let len = protobuf::bytes_len(1, prefix.len()) + protobuf::bytes_len(2, payload.data.len());
-            protobuf::write_bytes_header(field::PAYLOAD, len, out);
-            write_bytes(1, &prefix, out);
-            write_bytes(2, payload.data, out);
-        }
+    }
+
+    fn encode_presences(&self, out: &mut Vec<u8>) {
         for (cid, is_there) in &self.presences {
             let mut presence = Vec::new();
             write_bytes(1, cid.as_bytes(), &mut presence);
@@ -255,6 +271,19 @@ impl<'a> Message<'a> {
         if self.pending_bytes != 0 {
             write_varint(field::PENDING_BYTES, i64::from(self.pending_bytes).cast_unsigned(), out);
         }
+    }
+}
+
+impl Payload<'_> {
+    /// Bytes of the message within.
+    fn inner_bytes(&self) -> usize {
+        protobuf::bytes_len(1, self.prefix.encode().len()) + protobuf::bytes_len(2, self.data.len())
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        protobuf::write_bytes_header(field::PAYLOAD, self.inner_bytes(), out);
+        write_bytes(1, &self.prefix.encode(), out);
+        write_bytes(2, self.data, out);
     }
 }
 
@@ -324,6 +353,9 @@ mod tests {
             \x1a\x0c\x0a\x04\x01\x55\x12\x20\x12\x04data\
             \x22\x06\x0a\x04\x01\x55\x00\x00\x22\x08\x0a\x04\x01\x55\x00\x00\x10\x01\x28\x05";
         assert_eq!(encoded(&message), bytes);
+        let mut framed = Vec::new();
+        message.encode_delimited(&mut framed);
+        assert_eq!(framed, [&[u8::try_from(bytes.len()).unwrap()][..], bytes].concat());
         assert_eq!(Message::decode(bytes), Ok(message));
         assert_eq!(Message::decode(b""), Ok(Message::default()));
         assert!(encoded(&Message::default()).is_empty());

@@ -26,7 +26,7 @@ const STEP_BYTES: usize = 16 * GROUP_BYTES;
 
 /// Where the pieces of a blob go.
 enum Target {
-    Store(NewBlob),
+    Store(Box<NewBlob>),
     /// Only the digest is wanted.
     Nowhere(NewTree),
 }
@@ -34,7 +34,7 @@ enum Target {
 impl Target {
     fn new(sink: &Sink, bytes: Option<u64>) -> Result<Self> {
         Ok(match sink {
-            Sink::Store { session, .. } => Self::Store(session.new_blob(bytes)?),
+            Sink::Store { session, .. } => Self::Store(Box::new(session.new_blob(bytes)?)),
             Sink::HashOnly => Self::Nowhere(NewTree::new(None)),
         })
     }
@@ -45,7 +45,7 @@ impl Target {
             Sink::Store { session, .. } => session.clone_blob(source, bytes)?,
             Sink::HashOnly => None,
         };
-        cloned.map_or_else(|| Self::new(sink, Some(bytes)), |blob| Ok(Self::Store(blob)))
+        cloned.map_or_else(|| Self::new(sink, Some(bytes)), |blob| Ok(Self::Store(Box::new(blob))))
     }
 
     /// Where to read from instead of the file that is added.

@@ -12,6 +12,7 @@ use crate::meta::References;
 use crate::pack::{Key, replace};
 use shoal_core::Cid;
 use shoal_core::cid::codec;
+use shoal_core::limits::BLOCK_BYTES_MAX;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub(crate) struct Leaf {
     pub key: Key,
     /// Where in the file it begins, in bytes.
     pub offset: u64,
-    /// Its length, less than 16 MiB.
+    /// Its length.
     pub bytes: u32,
     /// Which hash, by its code.
     pub hash: u8,
@@ -40,6 +41,7 @@ pub(crate) struct Leaf {
 
 /// §2: bits of a length; the hash is above them.
 const LENGTH_BITS: u32 = 24;
+const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 
 impl Leaf {
     fn to_bytes(self) -> [u8; ENTRY_BYTES] {
@@ -55,10 +57,14 @@ impl Leaf {
         let (offset, rest) = rest.split_first_chunk::<8>()?;
         let (length, file) = rest.split_first_chunk::<4>()?;
         let length = u32::from_le_bytes(*length);
+        // No block is longer, and as much memory is taken to read one.
+        if (length & LENGTH_MASK) as usize > BLOCK_BYTES_MAX {
+            return None;
+        }
         Some(Self {
             key: *key,
             offset: u64::from_le_bytes(*offset),
-            bytes: length & ((1 << LENGTH_BITS) - 1),
+            bytes: length & LENGTH_MASK,
             hash: u8::try_from(length >> LENGTH_BITS).ok()?,
             file: u32::from_le_bytes(file.try_into().ok()?),
         })

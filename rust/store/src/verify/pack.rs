@@ -74,6 +74,8 @@ struct Findings {
     damaged: Vec<Damage>,
     count: u64,
     copies: Vec<BadCopy>,
+    /// What an index names where the pack has another block, a sound one: lost, unless it stands elsewhere.
+    displaced: Vec<BadCopy>,
     /// Live blocks looked at, and their lengths together.
     blocks: u64,
     bytes: u64,
@@ -95,6 +97,7 @@ impl Findings {
         self.damaged.extend(other.damaged.into_iter().take(room));
         self.count += other.count;
         self.copies.extend(other.copies);
+        self.displaced.extend(other.displaced);
         self.blocks += other.blocks;
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.wrong_indexes.extend(other.wrong_indexes);
@@ -162,6 +165,7 @@ pub(super) fn verify_packs(run: &Run<'_>, links: &Links, report: &mut VerifyRepo
         inner.mend(BadIndex::Pack(*pack), false)?;
         report.indexes_rebuilt.push(*pack);
     }
+    let gone = note_gone(inner, &mut findings)?;
     report.is_merged_rebuilt = !check_merged(inner)?;
     report.pack_trees_rebuilt = inner.save_distrusted_trees();
     // So that putting these blocks again heals them.
@@ -172,7 +176,21 @@ pub(super) fn verify_packs(run: &Run<'_>, links: &Links, report: &mut VerifyRepo
     report.bytes = report.bytes.saturating_add(findings.bytes);
     report.damaged = findings.damaged;
     report.damaged_count = findings.count;
+    findings.copies.extend(gone);
     Ok(findings.copies)
+}
+
+/// Of what an index named, and the pack has not: what stands nowhere else is damage. The indexes were made again, so that they name only
+/// what is there.
+fn note_gone(inner: &Inner, findings: &mut Findings) -> Result<Vec<BadCopy>> {
+    let mut gone = Vec::new();
+    for copy in std::mem::take(&mut findings.displaced) {
+        if !inner.look_up(|state| state.find(&copy.key, true, &mut |_| true))? {
+            findings.place(copy.found.pack, copy.found.place.offset(), Reason::Head);
+            gone.push(copy);
+        }
+    }
+    Ok(gone)
 }
 
 /// Notes the bad copies for other processes too, so that putting the blocks there heals them. Where that cannot be (someone else
@@ -231,7 +249,7 @@ fn check_slice(run: &Run<'_>, links: &Links, slice: &Slice<'_>, findings: &Mutex
     }
     operation.add_bytes(bytes);
     operation.add_files(blocks.len() as u64);
-    slice.part.done(found.count == 0);
+    slice.part.done(found.count == 0 && found.displaced.is_empty());
     locked(findings).take_in(found);
     Ok(())
 }
@@ -382,8 +400,14 @@ fn check_sections(slice: &Slice<'_>, found: &mut Findings) -> Vec<Job> {
                     jobs.push(Job { cid: section.cid, start: section.block_start, end: section.end, found: place });
                 }
             }
-            // A sound block, and not the one that the index names: it is the index that lies.
-            Some(section) if is_sound(pack, &section) => is_index_wrong = true,
+            // A sound block, and not the one that the index names: it is the index that lies, and is made again. That of an open pack is
+            // what the journal says itself.
+            Some(section) if pack.is_sealed && is_sound(pack, &section) => {
+                is_index_wrong = true;
+                if is_live {
+                    found.displaced.push(BadCopy { found: place, key: entry.key });
+                }
+            }
             Some(_) | None => {
                 next = None;
                 let reason = if offset >= pack.readable { Reason::Cut } else { Reason::Head };

@@ -4,11 +4,16 @@
 //! is. What is there reads back, matches its hash, and is what was put.
 
 use shoal_core::Cid;
+use shoal_core::chunk::Chunker;
 use shoal_core::cid::codec;
 use shoal_core::dag::{self, pb};
 use shoal_core::hash::{Hash, cid_v1};
+use shoal_core::unixfs::Profile;
+use shoal_store::directory::resolve;
+use shoal_store::ingest::{AddOptions, add};
 use shoal_store::read::FileReader;
 use shoal_store::verify::verify;
+use shoal_store::walk::{WalkOptions, walk};
 use shoal_store::{Error, Operation, Pin, PinKind, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -23,6 +28,8 @@ pub const CHILDREN: u64 = 6;
 pub const BLOBS: u64 = 2000;
 /// From here on they are the only block of a file each, which is on the real disk and stays there.
 pub const OUTSIDE: u64 = 3000;
+/// From here on they are small trees of files, added as such.
+pub const TREES: u64 = 4000;
 /// The work that a store must take after a crash.
 const FRESH: u64 = 900;
 
@@ -39,16 +46,61 @@ pub fn whole(root: u64) -> Vec<u64> {
     children(root).chain([root]).collect()
 }
 
-/// Reads a block, or all of a blob.
+/// The files of a tree: of no bytes, of one chunk, and of several.
+fn files(n: u64) -> Vec<(&'static str, Vec<u8>)> {
+    let file = |at: u64, bytes| super::painted(n * 10 + at, bytes).1;
+    vec![("a/empty", vec![]), ("a/small", file(1, 60)), ("large", file(2, 2500)), ("z", file(3, 700))]
+}
+
+/// How trees are added: in chunks of less than a sector and of more, by one worker.
+pub fn tree_options(n: u64) -> AddOptions {
+    let chunker = Chunker::Size(if n.is_multiple_of(2) { 400 } else { 1000 });
+    AddOptions { profile: Profile { chunker, ..Profile::blake3() }, threads: 1, pin_name: pin_name(n), ..AddOptions::default() }
+}
+
+/// Adds a tree from a real folder: its root.
+pub fn add_tree(store: &Store, n: u64, options: &AddOptions) -> Result<Cid, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tree");
+    for (name, content) in files(n) {
+        let path = root.join(name);
+        std::fs::DirBuilder::new().recursive(true).create(path.parent().unwrap()).unwrap();
+        std::fs::File::create(&path).and_then(|mut file| std::io::Write::write_all(&mut file, &content)).unwrap();
+    }
+    let report = add(store, &[root], options, &Operation::default(), &mut |_| Ok(()))?;
+    Ok(report.roots[0].cid.clone())
+}
+
+/// Reads a block, or all of a blob, or all of a tree, of which that is the root.
 fn read(store: &Store, n: u64) -> Result<Vec<u8>, Error> {
     let cid = &block(n).0;
-    if !(BLOBS..OUTSIDE).contains(&n) {
+    if n < BLOBS || (OUTSIDE..TREES).contains(&n) {
         return store.block(cid).map(|block| block.to_vec());
+    }
+    if n >= TREES {
+        return match read_tree(store, n, cid) {
+            Err(Error::InDag { source, .. }) if matches!(*source, Error::NotFound { .. }) => Err(*source),
+            other => other,
+        };
     }
     let mut file = FileReader::open(store, cid)?;
     let mut data = vec![0; usize::try_from(file.size()).unwrap()];
     file.read_at(0, &mut data)?;
     Ok(data)
+}
+
+/// The root of a tree whose every block is here, and whose every file is what was added.
+fn read_tree(store: &Store, n: u64, cid: &Cid) -> Result<Vec<u8>, Error> {
+    let options = WalkOptions { read_leaves: true, ..WalkOptions::default() };
+    walk(store, std::slice::from_ref(cid), options, &Operation::default(), &mut |_| Ok(()))?;
+    for (name, content) in files(n) {
+        let names: Vec<&[u8]> = name.split('/').map(str::as_bytes).collect();
+        let mut file = FileReader::open(store, &resolve(store, cid, &names)?)?;
+        let mut data = vec![0; content.len()];
+        assert_eq!((file.size(), file.read_at(0, &mut data)?), (content.len() as u64, content.len()));
+        assert!(data == content, "wrong bytes in {name} of tree {n}");
+    }
+    store.block(cid).map(|block| block.to_vec())
 }
 
 type Block = Arc<(Cid, Vec<u8>)>;
@@ -60,7 +112,12 @@ pub fn block(n: u64) -> Block {
     if let Some(block) = made.lock().unwrap().get(&n) {
         return Arc::clone(block);
     }
-    let block = if n >= OUTSIDE {
+    let block = if n >= TREES {
+        let store = super::open(&super::memory(), &super::options(1 << 20));
+        let cid = add_tree(&store, n, &tree_options(n)).unwrap();
+        let data = store.block(&cid).unwrap().to_vec();
+        (cid, data)
+    } else if n >= OUTSIDE {
         let data = super::painted(n, 700).1;
         (cid_v1(Hash::Blake3, codec::RAW, &data).unwrap(), data)
     } else if n >= BLOBS {
@@ -77,6 +134,10 @@ pub fn block(n: u64) -> Block {
         (cid_v1(if n.is_multiple_of(2) { Hash::Blake3 } else { Hash::Sha256 }, codec::DAG_PB, &data).unwrap(), data)
     };
     Arc::clone(made.lock().unwrap().entry(n).or_insert_with(|| Arc::new(block)))
+}
+
+fn pin_name(n: u64) -> Option<String> {
+    Some(format!("pin {n}"))
 }
 
 /// The file that a block from [`OUTSIDE`] on is the content of. Never changed once it is made.
@@ -97,7 +158,7 @@ pub fn outside(n: u64) -> PathBuf {
 
 pub fn pin(n: u64) -> Pin {
     let kind = if n < ROOTS { PinKind::Direct } else { PinKind::Recursive };
-    Pin { cid: block(n).0.clone(), kind, name: Some(format!("pin {n}")) }
+    Pin { cid: block(n).0.clone(), kind, name: pin_name(n) }
 }
 
 /// What is done between two commits.
@@ -164,6 +225,12 @@ impl Expected {
         if transaction.is_gradual {
             let kept: BTreeSet<u64> = self.pins.iter().flat_map(|n| if *n < ROOTS { vec![*n] } else { whole(*n) }).collect();
             transaction.deletes.retain(|n| !kept.contains(n));
+        }
+        // What a collection beside it may have deleted already is here again for certain only when this is acknowledged.
+        for collection in self.begun.values_mut().filter(|other| other.is_gradual) {
+            let (again, deletes): (Vec<u64>, _) = collection.deletes.iter().partition(|n| transaction.puts.contains(n));
+            collection.deletes = deletes;
+            self.blocks.retain(|n| !again.contains(n));
         }
         self.begun.insert(id, transaction);
     }

@@ -1,12 +1,12 @@
 //! What a store goes through while its disk fails it: one function for each kind of work, told what is begun and acknowledged.
 
-use super::expected::{BLOBS, Expected, OUTSIDE, ROOTS, Transaction, block, children, outside, pin, whole};
+use super::expected::{BLOBS, Expected, OUTSIDE, ROOTS, TREES, Transaction, add_tree, block, children, outside, pin, tree_options, whole};
 use super::{STORE, options};
 use shoal_core::car::v1;
 use shoal_core::unixfs::Profile;
 use shoal_core::unixfs::profile::Layout;
 use shoal_store::archive::{Adopt, ImportOptions, adopt_car, import_car};
-use shoal_store::collect::{CollectOptions, collect};
+use shoal_store::collect::{CollectOptions, collect, collect_in_steps};
 use shoal_store::disk::{Disk, write_all_at};
 use shoal_store::ingest::{AddOptions, add_stream};
 use shoal_store::reference::{Forget, forget};
@@ -334,6 +334,54 @@ fn blobs(world: &World) -> Result<(), Error> {
     [BLOBS, BLOBS + 2].into_iter().try_for_each(add)
 }
 
+/// Adds small trees of files as `shoal add` does, one of them twice; collects it, and adds it once more.
+fn add_files(world: &World) -> Result<(), Error> {
+    let store = world.open()?;
+    let add = |n: u64| {
+        let id = world.begin(&Transaction { puts: vec![n], pins: vec![n], ..Transaction::default() });
+        add_tree(&store, n, &tree_options(n))?;
+        world.acknowledge(id);
+        Ok(())
+    };
+    [TREES, TREES + 1, TREES].into_iter().try_for_each(add)?;
+    world.commit(&store, Transaction { unpins: vec![TREES], ..Transaction::default() })?;
+    world.collect(&store, &[TREES])?;
+    [TREES, TREES + 2].into_iter().try_for_each(add)
+}
+
+/// Collects while others add: what is new, and what is being collected.
+fn collection_beside_adds(world: &World) -> Result<(), Error> {
+    let store = world.open()?;
+    let gone = [ROOTS + 1, ROOTS + 2, ROOTS + 4];
+    let mut adds = [ROOTS + 6, ROOTS + 2, ROOTS + 7, ROOTS + 4].into_iter();
+    let deletes = gone.iter().flat_map(|root| whole(*root)).collect();
+    let collection = world.begin(&Transaction { deletes, is_gradual: true, ..Transaction::default() });
+    let (mut pauses, mut failed): (u64, Option<Error>) = (0, None);
+    let mut pause = || {
+        pauses += 1;
+        if pauses % 7 != 3 || failed.is_some() {
+            return;
+        }
+        let Some(root) = adds.next() else { return };
+        let add = || {
+            let transaction = Transaction { puts: whole(root), pins: vec![root], ..Transaction::default() };
+            let id = world.begin(&transaction);
+            let session = store.write()?;
+            transaction.prepare(&session)?;
+            session.commit()?;
+            world.acknowledge(id);
+            Ok(())
+        };
+        failed = add().err();
+    };
+    let collected = collect_in_steps(&store, CollectOptions::default(), &Operation::default(), &mut pause);
+    failed.map_or(Ok(()), Err)?;
+    collected?;
+    world.acknowledge(collection);
+    assert!(adds.next().is_none(), "only {pauses} moments");
+    world.add(&store, ROOTS + 8)
+}
+
 /// Adds files that stay where they are, and drops what is known of them in each way there is.
 fn references(world: &World) -> Result<(), Error> {
     let store = world.open()?;
@@ -402,6 +450,8 @@ pub static SCENARIOS: &[Scenario] = &[
     Scenario { name: "pins", path: STORE, options: small, prepare: make_store, run: pins },
     Scenario { name: "roll back", path: STORE, options: large, prepare: make_store, run: roll_back },
     Scenario { name: "collect", path: STORE, options: small, prepare: add_and_unpin, run: collection },
+    Scenario { name: "collect beside adds", path: STORE, options: small, prepare: add_and_unpin, run: collection_beside_adds },
+    Scenario { name: "add files", path: STORE, options: small, prepare: make_store, run: add_files },
     Scenario { name: "move live data", path: STORE, options: small, prepare: add_six, run: move_live_data },
     Scenario { name: "import archives", path: STORE, options: small, prepare: make_store, run: import },
     Scenario { name: "adopt archives", path: STORE, options: small, prepare: write_archives, run: adopt },

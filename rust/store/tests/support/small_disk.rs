@@ -41,6 +41,22 @@ impl SmallDisk {
         self.room.lock().unwrap().left()
     }
 
+    /// From now on there is room for so many bytes more.
+    pub fn set_left(&self, bytes: u64) {
+        let mut room = self.room.lock().unwrap();
+        room.bytes_max = u64::MAX;
+        room.bytes_max = (u64::MAX - room.left()).saturating_add(bytes);
+    }
+
+    /// Another disk, as this one is now.
+    pub fn copied(&self) -> Self {
+        let below = self.below.copied();
+        let room = self.room.lock().unwrap();
+        let files = room.files.keys().map(|path| (path.clone(), below.open(path, true).unwrap())).collect();
+        let copied = Room { bytes_max: room.bytes_max, files };
+        Self { below, room: Arc::new(Mutex::new(copied)) }
+    }
+
     fn wrap(&self, below: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
         Arc::new(SmallFile { below, room: Arc::clone(&self.room) })
     }
