@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Body", "BufferBody", "FileBody"]
 
-_FAST_BYTES = 512 * 1024
-"""A piece that only a reader gets which takes what it is given, while not too many others do; and a part that is worth it."""
+_FAST_BYTES = 1024 * 1024
+"""A piece that only a reader gets which takes what it is given, while not too many others do; and a part that is worth it. Of smaller
+pieces the store checks only the groups that they touch, by their tree, which costs less than whole blocks: measured with 64 readers."""
 
 
 class Body(Protocol):
