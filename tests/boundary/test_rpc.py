@@ -144,6 +144,20 @@ async def test_options_of_add_mean_what_they_mean_in_kubo(tmp_path):
             assert await call.error("add", hello, **options)
 
 
+async def test_what_is_wrapped_is_told_once_and_pinned_as_one(tmp_path):
+    async with rpc(tmp_path) as call:
+        told = await call("add", [file("d/a", b"a"), file("d/s/b", b"b"), file("c", b"c")], wrap_with_directory="true")
+        assert [record["Name"] for record in told] == ["d/a", "d/s/b", "c", "d/s", "d", ""]
+        assert [str(pin.cid) for pin in await call.node.pin.ls()] == [told[-1]["Hash"]]
+        apart = await call("add", [file("d/a", b"a"), file("c", b"c")])
+        assert [record["Name"] for record in apart] == ["d/a", "c", "d"]
+        assert {str(pin.cid) for pin in await call.node.pin.ls()} == {
+            told[-1]["Hash"],
+            apart[1]["Hash"],
+            apart[2]["Hash"],
+        }
+
+
 async def test_only_hash_and_an_add_that_fails_leave_no_pin_and_nothing_that_is_kept(tmp_path):
     async with rpc(tmp_path, entries_max=3) as call:
         await call("add", TREE[:2], only_hash="true")
@@ -296,7 +310,7 @@ async def test_blocks_are_put_told_given_and_deleted(tmp_path):
         ]
         assert await call("block/rm", arg=ABSENT, force="true") == [{"Hash": ABSENT}]
         await call("block/put", block, pin="true")
-        assert (await call("block/rm", arg=cid, quiet="true"))[0]["Error"].startswith("pinned")
+        assert (await call("block/rm", arg=cid, quiet="true"))[0]["Error"] == "pinned: recursive"
         at_most = [file("", bytes(2 << 20))]
         assert (await call("block/put", at_most))[0]["Size"] == 2 << 20
         assert "at most" in (await call.raw("block/put", [file("", bytes((2 << 20) + 1))])).text

@@ -136,6 +136,22 @@ def test_a_token_that_others_can_read_is_not_used(shoal) -> None:
     )
 
 
+def test_an_answer_that_fails_midway_says_why_behind_its_last_chunk(shoal) -> None:
+    with serving(shoal) as served:
+        cid = served("add", {"file": ("f", PAINTED)}, pin="false").json()["Hash"]
+        whole = spoken(served.port, post(f"/api/v0/cat?arg={cid}", token=served.token))
+        assert whole.endswith(b"\r\n0\r\n\r\n")
+        assert b"\ntrailer: x-stream-error\r\n" in whole.partition(b"\r\n\r\n")[0].lower()
+        leaf = json.loads(served("refs", arg=cid).text.splitlines()[7])["Ref"]
+        served("block/rm", arg=leaf)
+        cut = spoken(served.port, post(f"/api/v0/cat?arg={cid}", token=served.token))
+        assert cut.startswith(b"HTTP/1.1 200")
+        assert cut.endswith(b"could not find " + leaf.encode() + b"\r\n\r\n") or b"\nx-stream-error: " in cut[-500:]
+        assert len(cut) < len(whole)
+        # The connection is good for another call.
+        assert served("cat", arg=served.add(b"x")).content == b"x"
+
+
 def test_under_trio_it_does_the_same(shoal) -> None:
     with serving(shoal, "--trio") as served:
         root = served.add(PAINTED)

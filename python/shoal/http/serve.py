@@ -91,6 +91,8 @@ async def serve(app: Any, listener: socket.socket, stop: anyio.Event) -> None:
 async def _with_uvicorn(app: Any, listener: socket.socket, stop: anyio.Event) -> None:
     import uvicorn
 
+    from shoal.http.trailers import with_trailers
+
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
@@ -98,7 +100,7 @@ async def _with_uvicorn(app: Any, listener: socket.socket, stop: anyio.Event) ->
             yield
 
     config = uvicorn.Config(
-        app,
+        with_trailers(app),
         log_level="critical",
         access_log=False,
         server_header=False,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shoal.http.message import Refusal
 
@@ -23,6 +23,14 @@ __all__ = ["check_names", "tar_buffers"]
 _READ_BYTES = 131072
 _CHECKED_MAX = 100_000
 """Entries looked at before the first byte; what comes behind them is checked as it is sent, and cuts the tar."""
+
+
+class _Info(tarfile.TarInfo):
+    """A directory's name is its name: the slash that Python puts behind it is one that `ipfs get` refuses."""
+
+    def get_info(self) -> dict[str, Any]:
+        info: dict[str, Any] = super().get_info()  # type: ignore[assignment]
+        return info | {"name": info["name"].removesuffix("/")}
 
 
 def check_names(store: Store, top: Entry) -> int:
@@ -58,7 +66,7 @@ def tar_buffers(store: Store, top: Entry, name: str, limits: Limits) -> Iterator
 
 
 def _entry(store: Store, entry: Entry, path: str) -> Iterator[bytes]:
-    about = tarfile.TarInfo(path)
+    about = _Info(path)
     about.mtime = int(entry.mtime or 0)
     if entry.kind == "directory":
         about.type, about.mode = tarfile.DIRTYPE, 0o755 if entry.mode is None else entry.mode

@@ -147,17 +147,12 @@ class _Adding:
             self._take(part)
         if not has_parts:
             raise Refusal(400, "file argument 'path' is required")
-        for name, child in self._root.entries.items():
-            done = self._finish(name, child)
-            if self._options.pins and not self._options.wraps:
-                self._pin(done)
         if self._options.wraps:
-            done = self._made_directory("", self._root, dict(self._finished(self._root)))
-            if self._options.pins:
-                self._pin(done)
-
-    def _pin(self, child: Child) -> None:
-        self._store.pins.add(child.cid, name=self._options.pin_name)
+            done = [self._made_directory("", self._root, dict(self._finished(self._root)))]
+        else:
+            done = [self._finish(name, child) for name, child in self._root.entries.items()]
+        for root in done if self._options.pins else ():
+            self._store.pins.add(root.cid, name=self._options.pin_name)
 
     def _take(self, part: Part) -> None:
         self._entries += 1

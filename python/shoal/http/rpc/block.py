@@ -54,7 +54,10 @@ def put(call: Call) -> Answer:
                 cid = CID.of(data, codec=codec, hash=digest)
             except InvalidInput as error:
                 raise CommandError(str(error)) from None
-            cid = call.store.put(data, cid=cid.to_v0() if form == "v0" else cid, pin=pins)
+            cid = call.store.put(data, cid=cid.to_v0() if form == "v0" else cid)
+            if pins:
+                # With all below it, as Kubo does; the store's own `put` would pin the block alone.
+                call.store.pins.add(cid)
             emit({"Key": str(cid), "Size": len(data)})
         if not has_parts:
             raise Refusal(400, "file argument 'data' is required")

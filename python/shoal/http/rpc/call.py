@@ -117,14 +117,14 @@ class Call:
             return False
         raise _unconvertible(value, "bool", name)
 
-    def integer(self, name: str, short: str = "", *, default: int, least: int, most: int) -> int:
-        """A whole number between two bounds."""
+    def integer(self, name: str, short: str = "", *, default: int, least: int, most: int, kind: str = "int") -> int:
+        """A whole number between two bounds; `kind` is what Kubo calls it in its error."""
         value = self._value(name, short)
         if value is None:
             return default
         digits = value.removeprefix("-")
         if not (digits.isascii() and digits.isdigit()) or len(digits) > 20:
-            raise _unconvertible(value, "int", name)
+            raise _unconvertible(value, kind, name)
         number = int(value)
         if not least <= number <= most:
             raise CommandError(f"{name} is a number from {least} to {most}")

@@ -31,8 +31,8 @@ _GZIP_PIECE = 131_072
 
 def cat(call: Call) -> Answer:
     """The content of files, one after the other; `offset` and `length` are of all of it."""
-    offset = call.integer("offset", "o", default=0, least=-_FAR, most=_FAR)
-    length = call.integer("length", "l", default=_FAR, least=-_FAR, most=_FAR)
+    offset = call.integer("offset", "o", default=0, least=-_FAR, most=_FAR, kind="int64")
+    length = call.integer("length", "l", default=_FAR, least=-_FAR, most=_FAR, kind="int64")
     if offset < 0:
         raise CommandError("cannot specify negative offset")
     if length < 0 and call.has("length"):
@@ -94,9 +94,9 @@ def _gzipped(plain: Iterable[bytes | memoryview], level: int) -> Iterator[bytes]
 
 def ls(call: Call) -> Answer:
     """The links of directories: all in one value, or with `stream` one a record."""
-    resolves = call.flag("resolve-type", default=True) or call.flag("size", default=True)
-    shows_size = call.flag("size", default=True)
-    found = [(text, _links(call, text, resolves, shows_size)) for text in call.all_arguments("ipfs-path")]
+    # As in Kubo, either of the two reads the entries, and then both are told.
+    types, sizes = call.flag("resolve-type", default=True), call.flag("size", default=True)
+    found = [(text, _links(call, text, resolves=types or sizes)) for text in call.all_arguments("ipfs-path")]
     if call.flag("stream", "s"):
         return records(
             ({"Objects": [{"Hash": text, "Links": [link]}]} for text, links in found for link in links), call.limits
@@ -104,22 +104,22 @@ def ls(call: Call) -> Answer:
     return value({"Objects": [{"Hash": text, "Links": list(links)} for text, links in found]})
 
 
-def _links(call: Call, text: str, resolves: bool, shows_size: bool) -> Iterator[Record]:
+def _links(call: Call, text: str, *, resolves: bool) -> Iterator[Record]:
     path = call.path(text)
     try:
         entries = call.store.ls(path, resolve=resolves)
     except NotADirectory:
         return iter(())
-    return (_link(call, entry, shows_size) for entry in entries)
+    return (_link(call, entry) for entry in entries)
 
 
-def _link(call: Call, entry: Entry, shows_size: bool) -> Record:
+def _link(call: Call, entry: Entry) -> Record:
     call.check()
     size = len((entry.target or "").encode("utf-8", "surrogateescape")) if entry.kind == "symlink" else entry.size or 0
     return {
         "Name": entry.name,
         "Hash": str(entry.cid),
-        "Size": size if shows_size else 0,
+        "Size": size,
         "Type": _TYPES[entry.kind],
         "Target": entry.target or "",
         "Mode": _go_mode(entry),
