@@ -7,6 +7,7 @@ pub mod core;
 pub mod edits;
 pub mod import;
 pub mod memory;
+pub mod pair;
 pub mod reference;
 pub mod replay;
 pub mod store;

@@ -531,13 +531,19 @@ impl Connection {
         }
     }
 
-    /// Ends what is late.
+    /// Ends what is late, and gives back what a busy time has left behind: the next deadline is never far.
     pub fn on_time(&mut self, now: Duration) {
         self.now = now;
         match &mut self.stage {
             Stage::Closed => {}
-            Stage::Open(_, session) => {
+            Stage::Open(channel, session) => {
                 session.on_time(now);
+                session.give_back();
+                channel.give_back();
+                self.room = Vec::new();
+                self.output.shrink_to_fit();
+                self.events.shrink_to_fit();
+                self.streams.shrink_to_fit();
                 if let Some(e) = session.error() {
                     self.end(CloseReason::Yamux(e));
                 } else if self.close_deadline.is_some_and(|deadline| now >= deadline) {

@@ -291,6 +291,12 @@ impl Noise {
         }
     }
 
+    /// Gives back the room of frames that were gathered.
+    pub(crate) fn give_back(&mut self) {
+        self.part.shrink_to_fit();
+        self.output.shrink_to_fit();
+    }
+
     /// Appends one frame to `out`. Its bytes are what `fill` appends: up to [`FRAME_PLAIN_BYTES_MAX`], sealed where they stand.
     /// False where `fill` had nothing, and nothing is sent.
     pub fn seal_with(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) -> Result<bool, NoiseError> {

@@ -345,6 +345,12 @@ impl Tls {
         while matches!(&self.stage, Stage::Handshake(side, _) if side.has_output()) && matches!(self.step(), Ok(Step::Again)) {}
     }
 
+    /// Gives back the room of records that were gathered.
+    pub(crate) fn give_back(&mut self) {
+        self.part.shrink_to_fit();
+        self.output.shrink_to_fit();
+    }
+
     /// Appends one record to `out`. Its bytes are what `fill` appends: up to [`RECORD_PLAIN_BYTES_MAX`], sealed where they stand.
     /// False where `fill` had nothing, and nothing is sent.
     pub fn seal_with(&mut self, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) -> Result<bool, TlsError> {

@@ -7,6 +7,8 @@
 mod checks;
 #[path = "../../fuzz/src/memory.rs"]
 mod memory;
+#[path = "../../fuzz/src/pair.rs"]
+mod pair;
 #[path = "../../fuzz/src/replay.rs"]
 mod replay;
 
@@ -18,6 +20,11 @@ static ALLOCATOR: memory::Counting = memory::Counting;
 #[test]
 fn nothing_a_peer_ever_sent_panics_costs_more_than_it_brought_or_depends_on_how_it_was_cut() {
     replay::replay(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus"), checks::TARGETS);
+}
+
+#[test]
+fn two_machines_never_find_fault_with_each_other_and_lose_nothing() {
+    replay::replay(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus"), pair::TARGETS);
 }
 
 /// Two addresses had one text: of a path that begins with two slashes it had one, so reading it again gave another address.

@@ -78,6 +78,14 @@ impl Channel {
         }
     }
 
+    /// Gives back room that is not needed now.
+    pub(super) fn give_back(&mut self) {
+        match self {
+            Self::Noise(noise) => noise.give_back(),
+            Self::Tls(tls) => tls.give_back(),
+        }
+    }
+
     /// Seals what the session has to send, until `out` holds `bytes_max` bytes or more, by less than a frame. The session
     /// writes where it is sealed.
     pub(super) fn seal_session(&mut self, session: &mut Session, out: &mut Vec<u8>, bytes_max: usize) -> Result<(), CloseReason> {

@@ -261,6 +261,14 @@ impl Session {
         }
     }
 
+    /// Gives back what tables and queues have grown to and do not need now.
+    pub fn give_back(&mut self) {
+        self.control.shrink_to_fit();
+        self.sending.shrink_to_fit();
+        self.events.shrink_to_fit();
+        self.streams.shrink_to_fit();
+    }
+
     /// Appends frames to `out` until it holds `bytes_max` bytes or nothing is left: control frames, then the streams by turns.
     pub fn transmit(&mut self, out: &mut Vec<u8>, bytes_max: usize) {
         while out.len() + HEADER_BYTES < bytes_max {
