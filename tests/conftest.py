@@ -61,6 +61,8 @@ def store_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test ever touches the store of the person who runs it: `SHOAL_PATH` is a folder that does not exist yet."""
     path = tmp_path / "shoal-store"
     monkeypatch.setenv("SHOAL_PATH", str(path))
+    # Nodes of tests that run at the same time must not find each other; tests of that turn it on.
+    monkeypatch.setenv("SHOAL_NODE_MDNS", "0")
     return path
 
 

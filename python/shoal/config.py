@@ -140,6 +140,13 @@ KEYS: Final[Mapping[str, Key]] = {
             environment=("SHOAL_ADD_PIN",),
         ),
         Key(
+            "node.mdns",
+            default=True,
+            parse=_boolean,
+            about="Whether nodes find each other on the local network by multicast DNS.",
+            environment=("SHOAL_NODE_MDNS",),
+        ),
+        Key(
             "output.color",
             "auto",
             _one_of("auto", "always", "never"),

@@ -15,6 +15,7 @@ import click
 from shoal.cli.command import command, progress_option
 from shoal.cli.output import plain, printable
 from shoal.cli.progress import shown
+from shoal.cli.reach import mdns_option
 from shoal.cli.session import Session, pass_session
 from shoal.cli.stream import standard_output
 from shoal.cli.wanted import Wanted
@@ -59,6 +60,7 @@ _NOBODY_TO_ASK = ", and there is nobody to ask for it: give the ticket that `sho
 )
 @click.option("--bwlimit", metavar="RATE", help="Most bytes to receive a second, as 2MB or 500KiB.")
 @click.option("--pin", is_flag=True, help="Keep what was fetched safe from gc.")
+@mdns_option
 @progress_option()
 @pass_session
 def get(
@@ -70,6 +72,7 @@ def get(
     timeout: float | None,
     bwlimit: str | None,
     pin: bool,
+    mdns: bool | None,
     progress: bool | None,
 ) -> None:
     """Write a file or directory to disk, fetching what is not in the store.
@@ -77,14 +80,19 @@ def get(
     It is named by CID, path, ipfs:// URI, or by the ticket that 'shoal share' prints on another machine; without -o it is called what
     the last part of the path or the ticket says, or else by its CID.
 
+    A ticket and --peer say whom to ask; nodes that are found on the local network are asked too. With a bare CID that is not here, they
+    are asked only where a node of this store runs already, or with --mdns.
+
     Stopped in the middle, the same command goes on where it was. The target appears when it is whole, never before.
     """
     wanted = Wanted.parse(what)
     addresses = (*wanted.addresses, *peers)
     fetched = None
-    if not _is_here(session, wanted, addresses):
+    if not _is_here(session, wanted, can_ask=bool(addresses) or mdns is True):
         _refuse_taken(wanted, target, force)
-        fetched = _fetch(session, wanted, addresses, timeout=timeout, bwlimit=bwlimit, pin=pin, progress=progress)
+        fetched = _fetch(
+            session, wanted, addresses, timeout=timeout, bwlimit=bwlimit, pin=pin, mdns=mdns, progress=progress
+        )
     elif pin:
         session.close()
         session.store(read_only=False).pins.add(wanted.content)
@@ -110,17 +118,17 @@ def _write(
     session.output.result(record, f"Saving file(s) to {printable(os.fsdecode(place))}")
 
 
-def _is_here(session: Session, wanted: Wanted, addresses: tuple[str, ...]) -> bool:
+def _is_here(session: Session, wanted: Wanted, *, can_ask: bool) -> bool:
     """Whether all of it is in the store already. Where nobody could be asked for the rest, what lacks is raised."""
     if not session.has_store:
-        if addresses or _node_runs(session):
+        if can_ask or _node_runs(session):
             return False
         # The error that says so.
         session.store()
     try:
         _walk(session.store(), wanted.content)
     except (NotFound, Incomplete) as error:
-        if addresses or _node_runs(session):
+        if can_ask or _node_runs(session):
             session.close()
             return False
         error.message += _NOBODY_TO_ASK
@@ -151,10 +159,11 @@ def _fetch(
     timeout: float | None,
     bwlimit: str | None,
     pin: bool,
+    mdns: bool | None,
     progress: bool | None,
 ) -> dict[str, Any]:
     """Brings it into the store; what came, and from whom."""
-    from shoal.cli.reach import ask_any, rate
+    from shoal.cli.reach import ask_any, finders, rate
     from shoal.cli.transfer import FetchWords
 
     arguments = {
@@ -167,7 +176,9 @@ def _fetch(
     limit = rate(bwlimit)
     with shown("fetching", session.output, session.progress(progress)) as on_progress:
         hear = FetchWords(on_progress, wanted.content)
-        fetched: dict[str, Any] = ask_any(session, "fetch", arguments, hear, bytes_per_second=limit)
+        fetched: dict[str, Any] = ask_any(
+            session, "fetch", arguments, hear, bytes_per_second=limit, discoveries=finders(session, mdns)
+        )
     return fetched
 
 

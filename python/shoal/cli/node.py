@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from shoal.cli.command import command
+from shoal.cli.reach import mdns_option
 from shoal.cli.session import Session, pass_session
 from shoal.cli.transfer import PeerWords
 from shoal.errors import ShoalError
@@ -49,6 +50,7 @@ _LOOK_SECONDS = 5.0
     help="What peers may fetch: what 'shoal share' shares through this node, or all that the store has.",
 )
 @click.option("--bwlimit", metavar="RATE", help="Most bytes to receive, and to send, a second, as 2MB or 500KiB.")
+@mdns_option
 @pass_session
 def node(
     session: Session,
@@ -56,6 +58,7 @@ def node(
     peers: tuple[str, ...],
     serve: Literal["shared", "all"],
     bwlimit: str | None,
+    mdns: bool | None,
 ) -> None:
     """Run a node until Ctrl-C.
 
@@ -64,7 +67,7 @@ def node(
 
     With --json: a line with id and addrs when it is ready, then a line for everything that happens.
     """
-    from shoal.cli.reach import rate, run_until_stopped
+    from shoal.cli.reach import finders, rate, run_until_stopped
 
     limit = rate(bwlimit)
     words = PeerWords()
@@ -79,7 +82,9 @@ def node(
     async def work(running: Node) -> None:
         await _run(session, running, peers, tell)
 
-    run_until_stopped(session, work, listen=listen, serve=serve, bytes_per_second=limit)
+    run_until_stopped(
+        session, work, listen=listen, serve=serve, bytes_per_second=limit, discoveries=finders(session, mdns)
+    )
     words.clear()
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from shoal.config import parse_bytes
 from shoal.control.client import ask as ask_running
 from shoal.errors import InvalidInput, NodeNotRunning
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from shoal import Node
     from shoal.cli.session import Session
+    from shoal.discovery.base import Discovery
 
     Hear = Callable[[dict[str, Any]], None]
 
@@ -101,6 +104,24 @@ def _single(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         (error,) = error.exceptions
     return error
+
+
+def mdns_option(function: Any) -> Any:
+    """`--mdns/--no-mdns`."""
+    return click.option(
+        "--mdns/--no-mdns",
+        default=None,
+        help="Find, and be found by, nodes on the local network (default: as 'node.mdns' says, yes).",
+    )(function)
+
+
+def finders(session: Session, mdns: bool | None) -> list[Discovery]:
+    """The ways of finding peers that were asked for."""
+    if not (session.settings["node.mdns"] if mdns is None else mdns):
+        return []
+    from shoal.discovery.mdns import Mdns
+
+    return [Mdns()]
 
 
 def rate(text: str | None) -> int | None:

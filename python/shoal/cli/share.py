@@ -17,6 +17,7 @@ import click
 from shoal.cli.command import command, progress_option
 from shoal.cli.output import human_bytes, printable
 from shoal.cli.progress import shown
+from shoal.cli.reach import mdns_option
 from shoal.cli.session import Session, pass_session
 from shoal.cli.transfer import PeerWords
 from shoal.errors import InvalidCID, NodeNotRunning
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 @click.option("--pin/--no-pin", default=None, help="Keep what is added safe from gc (default: yes).")
 @click.option("--profile", metavar="NAME", help="Named rules for what is added, as for 'shoal add'.")
 @click.option("--bwlimit", metavar="RATE", help="Most bytes to send a second, as 2MB or 500KiB.")
+@mdns_option
 @progress_option()
 @pass_session
 def share(
@@ -52,6 +54,7 @@ def share(
     pin: bool | None,
     profile: str | None,
     bwlimit: str | None,
+    mdns: bool | None,
     progress: bool | None,
 ) -> None:
     """Let others fetch a file or folder by its ticket.
@@ -61,7 +64,7 @@ def share(
 
     With --json: a line with ticket, cid, id and addrs as soon as it can be fetched, then a line for everything that happens.
     """
-    from shoal.cli.reach import ask, rate, run_until_stopped
+    from shoal.cli.reach import ask, finders, rate, run_until_stopped
     from shoal.control.verbs import VERBS
 
     limit = rate(bwlimit)
@@ -75,7 +78,7 @@ def share(
     try:
         _until_interrupted(lambda: ask(session, "share", arguments, words))
     except NodeNotRunning:
-        run_until_stopped(session, work, bytes_per_second=limit)
+        run_until_stopped(session, work, bytes_per_second=limit, discoveries=finders(session, mdns))
     words.close()
 
 

@@ -45,7 +45,7 @@ PORT: Final = 5353
 GROUPS: Final[dict[int, str]] = {4: "224.0.0.251", 6: "ff02::fb"}
 LINKS_MAX: Final = 64
 """Sockets at most. A host of containers has an interface for each of them."""
-LOOK_SECONDS: Final = 15.0
+LOOK_SECONDS: Final = 5.0
 """How often it is looked for links that came or went: how long a laptop that joins a network waits to be found."""
 ANSWER_DELAY_SECONDS: Final = (0.02, 0.12)
 """Answers wait so long by the dice, so that those of a whole link do not meet. RFC 6762 §6."""
