@@ -109,9 +109,12 @@ pub fn canonical_peer_id(py: Python<'_>, text: &str) -> PyResult<String> {
     peer_id(py, text).map(|peer| peer.to_string())
 }
 
+/// An address without its peer, that peer, and IP address and port.
+type Address = (String, Option<String>, Option<(String, u16)>);
+
 /// An address in its canonical text without the peer at its end, that peer, and IP address and port where it is one of TCP.
 #[pyfunction]
-pub fn parse_multiaddr(py: Python<'_>, text: &str) -> PyResult<(String, Option<String>, Option<(String, u16)>)> {
+pub fn parse_multiaddr(py: Python<'_>, text: &str) -> PyResult<Address> {
     let address = multiaddr(py, text)?;
     let tcp = address.tcp().map(|(ip, port)| (ip.to_string(), port));
     let peer = address.peer().map(|peer| peer.to_string());

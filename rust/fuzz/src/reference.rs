@@ -56,7 +56,7 @@ fn small_store() -> &'static (MemoryDisk, Vec<Cid>) {
         let profiles = [Profile::blake3(), Profile::unixfs_v1_2025()].map(|profile| Profile { chunker: Chunker::Size(1000), ..profile });
         let add_one = |profile| {
             let options = AddOptions { profile, nocopy: true, threads: 1, ..AddOptions::default() };
-            add(&store, &[path.clone()], &options, &Operation::default(), &mut |_| Ok(())).unwrap().roots[0].cid.clone()
+            add(&store, std::slice::from_ref(&path), &options, &Operation::default(), &mut |_| Ok(())).unwrap().roots[0].cid.clone()
         };
         let roots = profiles.into_iter().map(add_one).collect();
         // Under the name that the check edits, whichever number it has.
