@@ -48,8 +48,11 @@ async def main():
     async with anyio.create_task_group() as tasks:
         for listener in listeners:
             tasks.start_soon(accept, listener)
-        announcement = Announcement(peer, tuple(address for listener in listeners for address in listener.addresses))
-        await mdns.run(announcement, lambda found: say(peer=found.peer, addresses=found.addresses))
+        # Wildcards as such: a link may come up later than this program.
+        bound = []
+        for wildcard, listener in zip(wildcards, listeners):
+            bound.append(wildcard.rpartition("/")[0] + "/" + listener.addresses[-1].rpartition("/")[2])
+        await mdns.run(Announcement(peer, tuple(bound)), lambda found: say(peer=found.peer, addresses=found.addresses))
 
 anyio.run(main, backend=backend)
 """
