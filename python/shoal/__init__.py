@@ -31,6 +31,8 @@ from shoal.errors import (
     InvalidInput as InvalidInput,
     InvalidTicket as InvalidTicket,
     NetworkError as NetworkError,
+    NodeNotRunning as NodeNotRunning,
+    NodeRunning as NodeRunning,
     NotADirectory as NotADirectory,
     NotAFile as NotAFile,
     NotFound as NotFound,

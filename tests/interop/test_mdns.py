@@ -191,3 +191,22 @@ def test_kubo_and_we_find_each_other(namespaces, kubo_binary, tmp_path):
     wait_for(said, both)
     assert heard["we found Kubo"]["addresses"] == ["/ip4/10.77.0.1/tcp/4001"]
     assert "/10.77.0.1/" in heard["Kubo dialled us"]["accepted"] or "fe80" in heard["Kubo dialled us"]["accepted"]
+
+
+def test_a_folder_is_fetched_by_its_cid_from_whoever_has_it(namespaces, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for number in range(16):
+        (tmp_path / "folder" / str(number)).write_bytes(bytes([number]) * 65536)
+    shoal = [sys.executable, "-m", "shoal"]
+    environment = {**os.environ, "SHOAL_NODE_MDNS": "1"}
+    sharing = namespaces.start(
+        0, [*shoal, "--store", str(tmp_path / "a"), "--json", "share", str(tmp_path / "folder")], environment
+    )
+    cid = json.loads(sharing.stdout.readline())["cid"]
+    target = tmp_path / "out"
+    getting = namespaces.start(
+        1, [*shoal, "--store", str(tmp_path / "b"), "get", "--mdns", "-o", str(target), cid], environment
+    )
+    assert getting.wait(timeout=SECONDS) == 0
+    assert {path.name for path in target.iterdir()} == {str(number) for number in range(16)}
+    assert (target / "7").read_bytes() == bytes([7]) * 65536

@@ -45,6 +45,7 @@ PORT: Final = 5353
 GROUPS: Final[dict[int, str]] = {4: "224.0.0.251", 6: "ff02::fb"}
 LINKS_MAX: Final = 64
 """Sockets at most. A host of containers has an interface for each of them."""
+LOOK_SECONDS_FIRST: Final = 0.25
 LOOK_SECONDS: Final = 5.0
 """How often it is looked for links that came or went: how long a laptop that joins a network waits to be found."""
 ANSWER_DELAY_SECONDS: Final = (0.02, 0.12)
@@ -107,6 +108,8 @@ class Mdns(Discovery):
     async def run(self, announce: Announcement | None, found: Callable[[Found], None]) -> None:
         shared = _Shared(self, announce, found)
         links: dict[tuple[Interface, int], anyio.CancelScope] = {}
+        # More often at first: a machine that has just started, or a cable just put in, has its addresses a moment later.
+        seconds = LOOK_SECONDS_FIRST
         async with anyio.create_task_group() as tasks:
             while True:
                 wanted = self._wanted()
@@ -117,7 +120,8 @@ class Mdns(Discovery):
                         scope = self._begin(key, shared, tasks, links)
                         if scope is not None:
                             links[key] = scope
-                await anyio.sleep(LOOK_SECONDS)
+                await anyio.sleep(seconds)
+                seconds = min(2 * seconds, LOOK_SECONDS)
 
     def _wanted(self) -> dict[tuple[Interface, Literal[4, 6]], None]:
         """The links there are now. One whose addresses have changed is another."""
