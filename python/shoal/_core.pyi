@@ -352,7 +352,7 @@ class WireConfig:
         protocols: Sequence[str],
         agent: str,
         addresses: Sequence[str],
-        security: Sequence[Literal["tls", "noise"]] = ("tls", "noise"),
+        security: Sequence[Literal["tls", "noise"]],
     ) -> Self: ...
 
 @final

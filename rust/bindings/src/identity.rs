@@ -71,7 +71,7 @@ fn security_named(py: Python<'_>, name: &str) -> PyResult<Security> {
 #[pymethods]
 impl WireConfig {
     #[new]
-    #[pyo3(signature = (identity, tls_secret, *, protocols, agent, addresses, security = vec!["tls".to_owned(), "noise".to_owned()]))]
+    #[pyo3(signature = (identity, tls_secret, *, protocols, agent, addresses, security))]
     fn new(
         py: Python<'_>,
         identity: &Bound<'_, Identity>,
