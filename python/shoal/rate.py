@@ -16,10 +16,11 @@ BURST_SECONDS: Final = 0.25
 class RateLimit:
     """At most so many bytes a second, on average, of all who take from it.
 
+    >>> from shoal.rate import RateLimit
     >>> limit = RateLimit(1000)
-    >>> limit.take(250, now=10.0)
+    >>> limit.take(200, now=10.0)
     0.0
-    >>> limit.take(500, now=10.0)
+    >>> limit.take(550, now=10.0)
     0.5
     """
 

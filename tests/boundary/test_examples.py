@@ -126,7 +126,7 @@ def test_the_examples_of_a_page_do_what_it_says(
     for package in sorted(others_used(page)):
         if importlib.util.find_spec(package) is None:
             request.getfixturevalue("missing_counterpart")(package, f"pip install {package}, as .ci/tools.txt has it")
-    environment |= {"SHOAL_PATH": str(store_path), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
+    environment |= {"SHOAL_PATH": str(store_path), "NO_COLOR": "1", "LC_ALL": "C.UTF-8", "SHOAL_NODE_MDNS": "0"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
 
     namespace: dict[str, object] = {"__name__": "__main__"}

@@ -119,6 +119,8 @@ def shoal(tmp_path: Path) -> Shoal:
         name: value for name, value in os.environ.items() if not name.startswith("SHOAL_") and name != "NO_COLOR"
     }
     environment |= {
+        # Nodes of other tests are not to be found.
+        "SHOAL_NODE_MDNS": "0",
         "SHOAL_PATH": str(tmp_path / "store"),
         "HOME": str(tmp_path / "home"),
         "PATH": f"{_programs(tmp_path)}{os.pathsep}{environment['PATH']}",

@@ -146,7 +146,7 @@ def test_the_limit_of_this_process_is_looked_at(shoal) -> None:
 
 
 def interface(name: str, *ips: str) -> Interface:
-    return Interface(1, name, tuple(map(ipaddress.ip_address, ips)), is_loopback=name == "lo", can_multicast=True)
+    return Interface(1, name, tuple(map(ipaddress.ip_address, ips)), (), is_loopback=name == "lo", can_multicast=True)
 
 
 def test_a_machine_without_a_network_is_told_so() -> None:

@@ -24,8 +24,9 @@ _NAME_DIGITS: Final = 32
 def socket_path(store_path: str | os.PathLike[str]) -> Path:
     """The path of a store's socket, whether or not there is one. Nothing is made.
 
-    >>> str(socket_path("/tmp/shoal-example"))
-    '/tmp/shoal-example/node.sock'
+    >>> from shoal.control.place import socket_path
+    >>> str(socket_path("/s"))
+    '/s/node.sock'
     """
     store = Path(os.path.abspath(store_path)).resolve()
     beside = store / SOCKET_NAME
