@@ -23,7 +23,7 @@ from shoal.transfer import TransferProgress
 from shoal.transport.tcp import TcpTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from anyio.abc import TaskGroup, TaskStatus
 
@@ -186,9 +186,11 @@ class Network:
         patience: float = PATIENCE_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109 - it ends the session, which then says why
         pin: bool = False,
+        finish: Callable[[CID], Awaitable[None]] | None = None,
     ) -> Fetched:
         """Brings everything under `content` into the store, and pins it if asked. `ways`: for each peer that is said to have it, the
-        addresses that it may be at. A connection to one of them that is lost is made again.
+        addresses that it may be at. A connection to one of them that is lost is made again. `finish` is called with the root while all
+        that came is still kept from every collection.
         """
         begun_at = anyio.current_time()
         ends_at = None if timeout is None else begun_at + timeout
@@ -209,7 +211,7 @@ class Network:
         async with anyio.create_task_group() as tasks:
             try:
                 await self._reach(ways, likely, tasks)
-                root = await self._fetch_under_lease(content, begin, pin=pin)
+                root = await self._fetch_under_lease(content, begin, pin=pin, finish=finish)
             except Exception as error:  # noqa: BLE001 - a task group would wrap it
                 failure = error
             tasks.cancel_scope.cancel()
@@ -230,13 +232,22 @@ class Network:
             sum(fetch.session.statistics.duplicate_bytes for fetch in fetches if fetch.session is not None),
         )
 
-    async def _fetch_under_lease(self, content: Content, begin: Callable[..., Fetch], *, pin: bool) -> CID:
+    async def _fetch_under_lease(
+        self,
+        content: Content,
+        begin: Callable[..., Fetch],
+        *,
+        pin: bool,
+        finish: Callable[[CID], Awaitable[None]] | None,
+    ) -> CID:
         lease = await self._run(self._store.lease)
         try:
             root = await self._resolve(content, lambda cid: begin(cid, lease, is_alone=True))
             await begin(root, lease).run()
             if pin:
                 await self._run(lambda: self._store.pin.add(root))
+            if finish is not None:
+                await finish(root)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._run(lease.close)

@@ -260,9 +260,14 @@ class Node:
             return self._operate("get", lambda store: store.get(cast("Content", content), target, force=force))
 
         async def work(transfer: Transfer[Exported]) -> Exported:
-            root = (await self._fetch(content, transfer)).cid
             name = target if target is not None or ticket is None else ticket.name
-            return await self._operate("get", lambda store: store.get(root, name, force=force))
+            written: list[Exported] = []
+
+            async def write(root: CID) -> None:
+                written.append(await self._operate("get", lambda store: store.get(root, name, force=force)))
+
+            await self._fetch(content, transfer, finish=write)
+            return written[0]
 
         return self._transfer("get", work)
 
@@ -409,6 +414,7 @@ class Node:
         pin: bool = False,
         patience: float = PATIENCE_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109 - it ends the fetch, which then says why
+        finish: Callable[[CID], Awaitable[None]] | None = None,
     ) -> Fetched:
         network = await self._connected()
         ways = [[address] for address in peers]
@@ -417,7 +423,14 @@ class Node:
         if ticket is not None and ticket.addresses:
             ways.append([f"{address}/p2p/{ticket.peer}" if ticket.peer else address for address in ticket.addresses])
         return await network.fetch(
-            wanted, transfer, ways=ways, bytes_total=size, patience=patience, timeout=timeout, pin=pin
+            wanted,
+            transfer,
+            ways=ways,
+            bytes_total=size,
+            patience=patience,
+            timeout=timeout,
+            pin=pin,
+            finish=finish,
         )
 
     def refs(

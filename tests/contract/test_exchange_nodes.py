@@ -362,7 +362,8 @@ async def test_what_is_being_fetched_is_not_collected(world: World) -> None:
     data = painted(16 * MIB)
     _, cid, address = await world.sharing("a", data)
     b = await world.node("b")
-    fetch = b.fetch(cid, peers=[address])
+    # Pinned in the end: a collection may last longer than the fetch.
+    fetch = b.fetch(cid, peers=[address], pin=True)
     async for progress in fetch:
         if MIB < progress.bytes < len(data):
             await b.gc()
