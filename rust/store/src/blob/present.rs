@@ -1,7 +1,7 @@
 //! Which groups of a partial blob are here, on disk: a log that only ever claims what was synced before (blob §6).
 
 use super::Digest;
-use crate::disk::{DiskFile, read_to_end, write_all_at};
+use crate::disk::{DiskFile, read_full_at, write_all_at};
 use crate::meta::{Check, check};
 use shoal_core::bao::{Groups, groups};
 use std::io::{self, IoSlice};
@@ -42,22 +42,56 @@ pub(super) struct Logged {
     chain: Check,
 }
 
-/// blob §6.4: reads a log up to its last good record. `None` where not even the header is whole, or is another blob's.
-fn parse(digest: &Digest, log: &[u8]) -> Option<Logged> {
-    let bytes = number(log.get(16..)?)?;
+/// Read of a log at a time.
+const STEP_BYTES: usize = 64 * 1024;
+
+/// blob §6.4: reads a log up to its last good record. `None` where not even the header is whole, or is another blob's: nothing more
+/// is read then. Never more is held than a step, and one record, which has no more runs than the blob has groups.
+fn parse(digest: &Digest, read_at: &mut dyn FnMut(&mut [u8], u64) -> io::Result<usize>) -> io::Result<Option<Logged>> {
+    let mut step = vec![0; STEP_BYTES];
+    let read = read_at(&mut step, 0)?;
+    let mut held = step.get(..read).unwrap_or_default().to_vec();
+    let Some(bytes) = held.get(16..).and_then(number) else { return Ok(None) };
     let head = header(digest, bytes);
-    let mut chain: Check = head.last_chunk().copied()?;
-    let mut rest = log.strip_prefix(head.as_slice())?;
-    let mut present = Groups::new();
-    while let Some((runs, sum, after)) = record(rest, &chain) {
-        // Checked, so it is what we wrote; what we did not write ends the reading all the same.
-        if runs.iter().any(|(start, end)| start >= end || *end > groups(bytes)) {
-            break;
-        }
-        runs.into_iter().for_each(|(start, end)| present.insert(start..end));
-        (chain, rest) = (sum, after);
+    if !held.starts_with(&head) {
+        return Ok(None);
     }
-    Some(Logged { bytes, present, end: (log.len() - rest.len()) as u64, chain })
+    held.drain(..HEADER_BYTES);
+    let mut logged =
+        Logged { bytes, present: Groups::new(), end: HEADER_BYTES as u64, chain: head.last_chunk().copied().unwrap_or_default() };
+    loop {
+        let taken = logged.take(&held);
+        held.drain(..taken);
+        // What is left is a bad record, or a part of one that may be good.
+        let runs = held.first_chunk().map_or(0, |count| u64::from(u32::from_le_bytes(*count)));
+        let wanted = (RECORD_HEADER_BYTES as u64).saturating_add(runs.saturating_mul(RUN_BYTES as u64));
+        if runs > groups(bytes) || held.len() as u64 >= wanted {
+            return Ok(Some(logged));
+        }
+        let read = read_at(&mut step, logged.end + held.len() as u64)?;
+        if read == 0 {
+            return Ok(Some(logged));
+        }
+        held.extend_from_slice(step.get(..read).unwrap_or_default());
+    }
+}
+
+impl Logged {
+    /// Takes the good records that `log` begins with: how many bytes they have.
+    fn take(&mut self, log: &[u8]) -> usize {
+        let mut rest = log;
+        while let Some((runs, sum, after)) = record(rest, &self.chain) {
+            // Checked, so it is what we wrote; what we did not write ends the reading all the same.
+            if runs.iter().any(|(start, end)| start >= end || *end > groups(self.bytes)) {
+                break;
+            }
+            runs.into_iter().for_each(|(start, end)| self.present.insert(start..end));
+            (self.chain, rest) = (sum, after);
+        }
+        let taken = log.len() - rest.len();
+        self.end += taken as u64;
+        taken
+    }
 }
 
 type Record<'a> = (Vec<(u64, u64)>, Check, &'a [u8]);
@@ -119,15 +153,25 @@ impl PresentLog {
 
 /// Reads a log, in whichever process.
 pub(super) fn read(file: &dyn DiskFile, digest: &Digest) -> io::Result<Option<Logged>> {
-    Ok(parse(digest, &read_to_end(file, 0)?))
+    parse(digest, &mut |buffer, offset| read_full_at(file, buffer, offset))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::Disk;
+    use crate::disk::{Disk, read_to_end};
     use crate::memory_disk::MemoryDisk;
     use std::path::Path;
+
+    fn parse(digest: &Digest, log: &[u8]) -> Option<Logged> {
+        let mut read_at = |buffer: &mut [u8], offset: u64| {
+            let rest = log.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+            let n = rest.len().min(buffer.len());
+            buffer[..n].copy_from_slice(&rest[..n]);
+            Ok(n)
+        };
+        super::parse(digest, &mut read_at).unwrap()
+    }
 
     #[test]
     fn a_log_cut_or_changed_anywhere_claims_only_what_stood_before() {
