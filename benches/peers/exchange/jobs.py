@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import statistics
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -263,7 +264,12 @@ def idle_connections(place: Place) -> Iterator[Row]:
         client.ask("connect_many", address=address, count=1)
         before = server.ask("memory")
         opened = client.ask("connect_many", address=address, count=place.connections)["connections"]
-        after = server.ask("memory")
+        # The last of them is open on this side a moment before it is on the other.
+        for _ in range(100):
+            after = server.ask("memory")
+            if after["peers"] - before["peers"] == opened:
+                break
+            time.sleep(0.05)
     each = (after["own"] - before["own"]) / opened / KIB
     there = after["peers"] - before["peers"]
     if there != opened:
