@@ -7,6 +7,8 @@ import pty
 import signal
 import stat
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 from sharing import another, painted, sharing
@@ -218,9 +220,13 @@ def test_a_socket_that_a_killed_node_left_is_taken_over(shoal, friend, tree) -> 
 
 
 def test_a_store_with_a_path_too_long_for_a_socket_has_one_elsewhere(shoal, friend, tree, tmp_path) -> None:
-    runtime = tmp_path / "run"
-    runtime.mkdir(mode=0o700)
-    shoal.environment |= {"SHOAL_PATH": str(tmp_path / ("long" * 30)), "XDG_RUNTIME_DIR": str(runtime)}
+    # Short itself, wherever the tests' own folder is.
+    with tempfile.TemporaryDirectory(prefix="run", dir="/tmp") as runtime:
+        shoal.environment |= {"SHOAL_PATH": str(tmp_path / ("long" * 30)), "XDG_RUNTIME_DIR": runtime}
+        _has_its_socket_in(Path(runtime), shoal, friend, tree)
+
+
+def _has_its_socket_in(runtime: Path, shoal, friend, tree) -> None:
     with sharing(shoal, tree) as first, sharing(shoal, tree / "a.txt") as second:
         (socket,) = (runtime / "shoal").glob("*.sock")
         assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
