@@ -65,7 +65,6 @@ def test_each_pair_with_kubo_gives_a_row(tmp_path, kubo_binary):
 
 def test_a_job_that_fails_is_named_and_the_others_go_on(tmp_path):
     """A program that is no Kubo: its job fails, the next one is done, and the exit code says so."""
-    before = _running()
     done = subprocess.run(
         [sys.executable, "-m", "benches.peers.exchange", *TINY, "--only", "tree", "raw"],
         cwd=ROOT,
