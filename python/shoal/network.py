@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
@@ -217,10 +218,6 @@ class Network:
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
-        peers: dict[str, int] = {}
-        for fetch in fetches:
-            for peer, size in fetch.by_peer.items():
-                peers[peer] = peers.get(peer, 0) + size
         first_at = min((fetch.first_at for fetch in fetches if fetch.first_at is not None), default=None)
         return Fetched(
             root,
@@ -228,8 +225,8 @@ class Network:
             sum(fetch.stored_blocks for fetch in fetches),
             anyio.current_time() - begun_at,
             None if first_at is None else first_at - begun_at,
-            peers,
-            sum(fetch.session.statistics.duplicate_bytes for fetch in fetches if fetch.session is not None),
+            _by_peer(fetches),
+            sum(fetch.session.statistics.duplicate_bytes for fetch in fetches),
         )
 
     async def _fetch_under_lease(
@@ -308,16 +305,20 @@ class Network:
         raise InvalidInput(f"{content} is a path of more than {STEPS_MAX} steps")
 
     def _progress(self, fetches: list[Fetch], bytes_total: int | None) -> TransferProgress:
-        size, blocks, peers, waiting = 0, 0, dict[str, int](), None
-        for fetch in fetches:
-            size += fetch.stored_bytes
-            blocks += fetch.stored_blocks
-            for peer, given in fetch.by_peer.items():
-                peers[peer] = peers.get(peer, 0) + given
+        size, blocks = sum(fetch.stored_bytes for fetch in fetches), sum(fetch.stored_blocks for fetch in fetches)
+        peers, waiting = _by_peer(fetches), None
         if fetches and not peers:
             count = len(self.swarm.peers)
             waiting = f"asking {count} peer{'s' if count != 1 else ''}" if count else "no peer is connected"
         return TransferProgress("get", size, bytes_total, blocks, None, None, peers, waiting)
+
+
+def _by_peer(fetches: Sequence[Fetch]) -> dict[str, int]:
+    """Bytes that each peer gave to any of them."""
+    given: Counter[str] = Counter()
+    for fetch in fetches:
+        given.update(fetch.by_peer)
+    return dict(given)
 
 
 def _about(peer: Peer) -> PeerInfo:

@@ -7,7 +7,6 @@ Every bound here has its reason beside it; `docs/network.md` has them in one tab
 from __future__ import annotations
 
 import logging
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -43,8 +42,6 @@ DIAL_SECONDS: Final = 15.0
 """For reaching a peer and agreeing with it. go-libp2p: the same."""
 ADDRESSES_MAX: Final = 16
 """Addresses of ours that peers are told: what fits into the 4 KiB that all read, many times over."""
-REASONS_KEPT: Final = 64
-"""Why the last connections ended."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,6 @@ class Swarm:
         self.on_open: list[Callable[[Peer], None]] = []
         self.on_closed: list[Callable[[Peer], None]] = []
         self.on_event: list[Callable[[SwarmEvent], None]] = []
-        self.ended: deque[SwarmEvent] = deque(maxlen=REASONS_KEPT)
 
     # Looking
 
@@ -376,7 +372,6 @@ class Swarm:
                 peer.sent_bytes,
                 peer.received_bytes,
             )
-            self.ended.append(ended)
             self._event(ended)
 
     def _event(self, event: SwarmEvent) -> None:

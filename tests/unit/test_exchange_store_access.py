@@ -11,7 +11,6 @@ import pytest
 
 import shoal
 from shoal import CID
-from shoal.exchange.message import Link
 from shoal.exchange.store_access import FetchingStore
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +32,7 @@ async def test_the_empty_block_is_here_before_anyone_is_asked(tmp_path, profile)
         empty, _ = source.resolve(root / "empty")
     with shoal.Store(tmp_path / "to") as store, store.lease() as lease:
         fetching = FetchingStore(store._core, lease, anyio.CapacityLimiter(1))
-        (links,) = await fetching.keep([block], [root], Link)
+        (links,) = await fetching.keep([block], [root])
         assert {link.cid == empty: link.is_here for link in links} == {True: True, False: False}
         assert store.has(empty)
 

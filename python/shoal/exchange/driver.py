@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 READ_BYTES_MAX: Final = 2 * MIB
 """Blocks read from the store in one go, of all peers. More would keep the first of them waiting for the last."""
+DROPPED_MAX: Final = 256
+"""Peers of which it is remembered why they were disconnected."""
 
 
 class Exchange:
@@ -66,23 +68,21 @@ class Exchange:
     def likely(self, peer: str) -> None:
         """A peer is said to have what is being fetched."""
         for fetch in self._fetches:
-            if fetch.session is not None and peer in self._links:
+            if peer in self._links:
                 fetch.session.peer_connected(peer, anyio.current_time(), is_likely=True)
                 fetch.act()
 
     def _tell_connected(self, fetch: Fetch, peer: str) -> None:
-        if fetch.session is not None:
-            fetch.session.peer_connected(peer, anyio.current_time(), is_likely=peer in fetch.likely)
-            fetch.act()
+        fetch.session.peer_connected(peer, anyio.current_time(), is_likely=peer in fetch.likely)
+        fetch.act()
 
     def _forget(self, link: Link) -> None:
         self._links.pop(link.id, None)
         self._paused = {inbound: None for inbound in self._paused if inbound.link.id != link.id}
         self.server.peer_gone(link.id)
         for fetch in self._fetches:
-            if fetch.session is not None:
-                fetch.session.peer_gone(link.id, anyio.current_time())
-                fetch.act()
+            fetch.session.peer_gone(link.id, anyio.current_time())
+            fetch.act()
 
     # Fetches
 
@@ -96,8 +96,7 @@ class Exchange:
         """It is over. What it has called back may still come, and is no other fetch's reason to blame the peer."""
         self._fetches.remove(fetch)
         for peer, link in self._links.items():
-            if fetch.session is not None:
-                link.called_back.update(dict.fromkeys(fetch.session.called_back(peer)))
+            link.called_back.update(dict.fromkeys(fetch.session.called_back(peer)))
             while len(link.called_back) > FORGOTTEN_MAX:
                 del link.called_back[next(iter(link.called_back))]
         self._resume()
@@ -110,7 +109,7 @@ class Exchange:
 
     def drop(self, peer: str, reason: str) -> None:
         """A session has had enough of a peer."""
-        if len(self.dropped) >= 256:
+        if len(self.dropped) >= DROPPED_MAX:
             del self.dropped[next(iter(self.dropped))]
         self.dropped[peer] = reason
         link = self._links.get(peer)
@@ -148,16 +147,14 @@ class Exchange:
             self.server.received(link.id, message)
             self._to_serve.set()
         for fetch, part in self._parts(link, message):
-            session = fetch.session
-            assert session is not None  # noqa: S101
-            accepted = session.received(link.id, part, now)
+            accepted = fetch.session.received(link.id, part, now)
             if accepted:
                 fetch.accepted(link.id, cast("list[tuple[CID, Block]]", accepted))
             fetch.act()
 
     def _parts(self, link: Link, message: Message) -> list[tuple[Fetch, Message]]:
         """To whom a message goes: its blocks to the fetch that asked for them, or else to the first, which judges the peer."""
-        fetches = [fetch for fetch in self._fetches if fetch.session is not None]
+        fetches = self._fetches
         if not message.blocks or (len(fetches) == 1 and not link.called_back):
             return [(fetch, message) for fetch in fetches]
         blocks: list[list[tuple[CID, Data]]] = [[] for _ in fetches]
@@ -170,8 +167,7 @@ class Exchange:
     def coming(self, link: Link, size: int) -> None:
         """A part of a message."""
         for fetch in self._fetches:
-            if fetch.session is not None:
-                fetch.session.coming(link.id, size, anyio.current_time())
+            fetch.session.coming(link.id, size, anyio.current_time())
 
     def written(self, link: Link, size: int) -> None:
         """Blocks are on their way: there is room for more."""
@@ -182,9 +178,8 @@ class Exchange:
         """What was asked of a peer, or served to it, is lost: it is begun anew. The peer asks again for what it still wants."""
         self.server.peer_gone(link.id)
         for fetch in self._fetches:
-            if fetch.session is not None:
-                fetch.session.peer_gone(link.id, anyio.current_time())
-                self._tell_connected(fetch, link.id)
+            fetch.session.peer_gone(link.id, anyio.current_time())
+            self._tell_connected(fetch, link.id)
 
     def lost(self, link: Link, reason: str) -> None:  # noqa: ARG002
         """A peer that does not speak bitswap, or has stopped to: it is neither asked nor served, and stays connected."""

@@ -49,7 +49,8 @@ class Fetch:
         self._exchange = exchange
         self._store = store
         self._seed, self._patience, self._ends_at = seed, patience, ends_at
-        self.session: Session | None = None
+        self.session: Session
+        """Its decisions: from `run` on, so of every fetch that has joined."""
         self._came: list[tuple[CID, Block]] = []
         self._came_bytes = 0
         self._to_walk: list[CID] = []
@@ -69,7 +70,7 @@ class Fetch:
 
     def asked(self, peer: str, cid: CID) -> bool:
         """The peer was asked for the block, or about it."""
-        return self.session is not None and self.session.was_told_of(peer, cid)
+        return self.session.was_told_of(peer, cid)
 
     async def run(self) -> None:
         """Until everything is here. Raises `FetchFailed` where something cannot be had."""
@@ -106,7 +107,6 @@ class Fetch:
     def act(self) -> None:
         """Does what the session has decided."""
         session = self.session
-        assert session is not None  # noqa: S101
         while True:
             actions = session.actions()
             for peer, message in actions.messages:
@@ -143,15 +143,13 @@ class Fetch:
         walks = self._to_walk[:WALKED_MAX]
         del self._to_walk[:WALKED_MAX]
         parents = [cid for cid, _ in batch if cid.codec != "raw"]
-        links = await self._store.keep([block for _, block in batch], parents + walks, DagLink)
+        links = await self._store.keep([block for _, block in batch], parents + walks)
         self._came_bytes -= size
         self.stored_bytes += size
         self.stored_blocks += len(batch)
         now = anyio.current_time()
-        session = self.session
-        assert session is not None  # noqa: S101
         for cid, found in zip(parents + walks, links, strict=True):
-            session.links(cid, found, now)
+            self.session.links(cid, found, now)
         self._exchange.stored(batch)
 
     def _failure(self, session: Session) -> FetchFailed:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import anyio.to_thread
 
 from shoal._core import CID
+from shoal.exchange.message import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from shoal import _core
     from shoal._core import Block, Lease, Members
-    from shoal.exchange.message import Link
 
 T = TypeVar("T")
 
@@ -69,11 +69,11 @@ class FetchingStore:
         """Whether a block is here. It stays, now or when it comes."""
         return await self._run(lambda: self._lease.has(cid) or self._is_put(cid))
 
-    async def keep(self, blocks: Sequence[Block], parents: Sequence[CID], link: type[Link]) -> list[list[Link]]:
+    async def keep(self, blocks: Sequence[Block], parents: Sequence[CID]) -> list[list[Link]]:
         """Stores blocks, durably, and then says what `parents` link to."""
-        return await self._run(lambda: self._keep(blocks, parents, link))
+        return await self._run(lambda: self._keep(blocks, parents))
 
-    def _keep(self, blocks: Sequence[Block], parents: Sequence[CID], link: type[Link]) -> list[list[Link]]:
+    def _keep(self, blocks: Sequence[Block], parents: Sequence[CID]) -> list[list[Link]]:
         if blocks:
             # Looked up first, so that no collection comes between.
             self._lease.has_many([block.cid for block in blocks])
@@ -83,7 +83,7 @@ class FetchingStore:
         found = self._core.fetch_links(parents)
         cids = [cid for cid, _, _ in chain.from_iterable(found)]
         here = (is_here or self._is_put(cid) for cid, is_here in zip(cids, self._lease.has_many(cids), strict=True))
-        return [[link(cid, size, is_leaf, next(here)) for cid, size, is_leaf in links] for links in found]
+        return [[Link(cid, size, is_leaf, next(here)) for cid, size, is_leaf in links] for links in found]
 
     def _is_put(self, cid: CID) -> bool:
         """Whether a block is known without asking anyone, and is stored now. The lease has been asked for it, and keeps it."""
