@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from shoal.http.application import Application
 from shoal.http.message import Answer, Refusal, Request
 from shoal.http.route import Rules, answer_to
-from shoal.http.sending import Cut, Sender, live, send_whole, start_of
+from shoal.http.sending import Cut, send_whole, start_of
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Cut", "Gateway"]
 
 
-class Gateway:
+class Gateway(Application):
     """Content by hash over HTTP, read-only: `Gateway(node)` is an ASGI application.
 
     Serves what the node's store has, and nothing else: `/ipfs/CID/path` as files, directories, raw blocks, CARs and tars. What it
@@ -44,35 +45,7 @@ class Gateway:
     def __init__(self, node: Node, rules: Rules | None = None) -> None:
         self._node = node
         self._rules = rules if rules is not None else Rules()
-        self._sender = Sender(self._rules.limits)
-
-    @property
-    def active(self) -> int:
-        """Requests under way."""
-        return self._sender.active
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await live(receive, send)
-        elif scope["type"] == "http":
-            await self._serve(scope, receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1003})
-
-    async def _serve(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        limits = self._rules.limits
-        if self._sender.active >= limits.requests_max:
-            refusal = Refusal(429, "too many requests are under way: try again in a few seconds", {"Retry-After": "5"})
-            await send_whole(send, Answer.refused(refusal), is_head=False)
-            return
-        self._sender.active += 1
-        try:
-            with anyio.move_on_after(limits.response_seconds) as whole:
-                await self._answer(scope, receive, send)
-            if whole.cancelled_caught:
-                raise Cut(f"the answer took longer than {limits.response_seconds} seconds")
-        finally:
-            self._sender.active -= 1
+        super().__init__(self._rules.limits)
 
     async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         rules, store = self._rules, self._node.store

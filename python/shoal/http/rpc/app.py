@@ -11,6 +11,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
+from shoal.http.application import Application
 from shoal.http.message import Answer, Refusal, Request
 from shoal.http.rpc.call import Call, CommandError
 from shoal.http.rpc.feed import Feed
@@ -18,7 +19,7 @@ from shoal.http.rpc.guard import admit, cors_headers
 from shoal.http.rpc.multipart import Multipart, boundary_of
 from shoal.http.rpc.reply import Pushed, failed, json_bytes, message_of
 from shoal.http.rpc.verbs import VERBS, later
-from shoal.http.sending import Cut, Sender, live, send_whole, start_of
+from shoal.http.sending import Cut, send_whole, start_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from shoal.http.rpc.multipart import Part
     from shoal.http.rpc.reply import Record
     from shoal.http.rpc.verbs import Verb
-    from shoal.http.sending import Message, Receive, Send
+    from shoal.http.sending import Message, Receive, Send, Sender
     from shoal.node import Node
 
 __all__ = ["Rpc"]
@@ -35,7 +36,7 @@ __all__ = ["Rpc"]
 _ALLOW = "OPTIONS, POST"
 
 
-class Rpc:
+class Rpc(Application):
     """Kubo's RPC over a node's store: `Rpc(node, rules)` is an ASGI application. `stop` is called by the verb `shutdown`.
 
     Every call must be a POST and carry the rules' token.
@@ -54,43 +55,23 @@ class Rpc:
     """
 
     def __init__(self, node: Node, rules: RpcRules, stop: Callable[[], None] | None = None) -> None:
+        super().__init__(rules.limits)
         self._node = node
         self._rules = rules
         self._stop = stop
-        self._sender = Sender(rules.limits)
         self._long: anyio.CapacityLimiter | None = None
 
-    @property
-    def active(self) -> int:
-        """Requests under way."""
-        return self._sender.active
+    def _unread(self, answer: Answer) -> Answer:
+        return _closing(answer)
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await live(receive, send)
-        elif scope["type"] == "http":
-            await self._serve(scope, receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1003})
-
-    async def _serve(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        limits = self._rules.limits
-        feed = Feed(receive, limits)
-        if self._sender.active >= limits.requests_max:
-            refusal = Refusal(429, "too many requests are under way: try again in a few seconds", {"Retry-After": "5"})
-            await send_whole(send, _closing(Answer.refused(refusal)), is_head=False)
-            return
-        self._sender.active += 1
+    async def _answer(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        feed = Feed(receive, self._rules.limits)
         try:
-            with anyio.move_on_after(limits.response_seconds) as whole:
-                await self._answer(scope, feed, receive, send)
-            if whole.cancelled_caught:
-                raise Cut(f"the answer took longer than {limits.response_seconds} seconds")
+            await self._answer_from(scope, feed, receive, send)
         finally:
             feed.close()
-            self._sender.active -= 1
 
-    async def _answer(self, scope: MutableMapping[str, Any], feed: Feed, receive: Receive, send: Send) -> None:
+    async def _answer_from(self, scope: MutableMapping[str, Any], feed: Feed, receive: Receive, send: Send) -> None:
         rules = self._rules
         try:
             request = Request.parse(scope, rules.limits)
