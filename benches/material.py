@@ -5,6 +5,7 @@ Painted bytes look random (nothing compresses, no two chunks are equal) and are 
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import shutil
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 MEMORY = Path("/dev/shm")
+UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 
 
 @contextmanager
@@ -91,3 +93,11 @@ def tree_size(folder: Path) -> tuple[int, int]:
 def count(variable: str, default: int) -> int:
     """A number from the environment."""
     return int(os.environ.get(variable) or default)
+
+
+def size_of(text: str) -> int:
+    """Bytes, of an argument such as 1GiB."""
+    number, unit = text[:-3], text[-3:]
+    if unit not in UNITS or not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text}: write it as 512MiB or 1GiB")
+    return int(number) * UNITS[unit]

@@ -86,6 +86,12 @@ def kubo_binary() -> Path:
     raise AssertionError("unreachable")
 
 
+@pytest.fixture(scope="session")
+def ci_cache() -> Path:
+    """The folder in which `.ci/run` keeps what it fetches."""
+    return CACHE
+
+
 @pytest.fixture
 def kubo_environment(kubo_binary: Path, tmp_path: Path) -> dict[str, str]:
     """An environment in which `ipfs` is that Kubo, offline, with an empty repository of its own."""

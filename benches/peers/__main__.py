@@ -15,22 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benches.machine import Machine, hold_to_cores, program, this_machine
-from benches.material import is_memory_backed, painted_file, source_tree, tree_size, working_folder
+from benches.material import is_memory_backed, painted_file, size_of, source_tree, tree_size, working_folder
 from benches.peers.jobs import Job, Place, file_jobs, tree_jobs
 from benches.peers.kubo import Kubo
 from benches.peers.report import Figure, Group, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
-
-
-def size_of(text: str) -> int:
-    number, unit = text[:-3], text[-3:]
-    if unit not in UNITS or not number.isdigit():
-        raise argparse.ArgumentTypeError(f"{text}: write it as 512MiB or 1GiB")
-    return int(number) * UNITS[unit]
 
 
 def arguments() -> argparse.Namespace:

@@ -92,12 +92,8 @@ class Helia:
 
 
 @pytest.fixture(scope="module")
-def helia_folder(missing_counterpart: Callable[[str, str], None]) -> Path:
-    cache = (
-        os.environ.get("SHOAL_CI_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoal-ci"
-    )
-    folder = Path(os.environ.get("SHOAL_HELIA") or Path(cache) / "helia")
+def helia_folder(missing_counterpart: Callable[[str, str], None], ci_cache: Path) -> Path:
+    folder = Path(os.environ.get("SHOAL_HELIA") or ci_cache / "helia")
     if not (folder / "from").is_file():
         missing_counterpart("Helia 7", "run .ci/helia, or set SHOAL_HELIA to its folder")
     return folder

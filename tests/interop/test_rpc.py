@@ -89,13 +89,9 @@ def daemons(kubo_binary, kubo_environment, tmp_path) -> Iterator[tuple[Daemon, D
 
 
 @pytest.fixture
-def javascript(missing_counterpart) -> Path:
+def javascript(missing_counterpart, ci_cache: Path) -> Path:
     """The folder that `.ci/rpc-clients` fills."""
-    cache = (
-        os.environ.get("SHOAL_CI_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "shoal-ci"
-    )
-    folder = Path(os.environ.get("SHOAL_RPC_CLIENTS") or Path(cache) / "rpc-clients")
+    folder = Path(os.environ.get("SHOAL_RPC_CLIENTS") or ci_cache / "rpc-clients")
     if not (folder / "node").exists():
         missing_counterpart("kubo-rpc-client", "run .ci/rpc-clients, or set SHOAL_RPC_CLIENTS to its folder")
     return folder

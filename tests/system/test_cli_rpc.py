@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import psutil
 import pytest
+from raw_socket import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,20 +178,6 @@ def test_memory_does_not_follow_what_is_sent(shoal) -> None:
         large = served.client.post("add", params={"only-hash": "true"}, content=pieces(256), headers=kind)
         assert int(large.json()["Size"]) > 7 * int(small.json()["Size"])
         assert served.rss - before < 48 << 20
-
-
-def spoken(port: int, data: bytes) -> bytes:
-    """Everything a server answers until it closes, or is silent because it waits for the rest of a request."""
-    answer = b""
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=60) as connection,
-        contextlib.suppress(ConnectionError, TimeoutError),
-    ):
-        connection.sendall(data)
-        connection.settimeout(2)
-        while piece := connection.recv(65536):
-            answer += piece
-    return answer or b"closed"
 
 
 def post(

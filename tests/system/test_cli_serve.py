@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 
 import psutil
 import pytest
+from raw_socket import spoken
 
 import shoal as library
 
@@ -97,20 +98,6 @@ def test_what_is_not_there_is_said_before_listening(shoal, tree) -> None:
         taken.listen()
         run = shoal("serve", "--listen", f"127.0.0.1:{taken.getsockname()[1]}", code=2)
     assert "choose another with --listen" in run.errors
-
-
-def spoken(port: int, data: bytes) -> bytes:
-    """Everything a server answers until it closes, or is silent because it waits for the rest of a request."""
-    answer = b""
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout=60) as connection,
-        contextlib.suppress(ConnectionError, TimeoutError),
-    ):
-        connection.sendall(data)
-        connection.settimeout(2)
-        while piece := connection.recv(65536):
-            answer += piece
-    return answer or b"closed"
 
 
 def get(path: str, *lines: str, method: str = "GET", host: str = "127.0.0.1") -> bytes:

@@ -12,18 +12,9 @@ import sys
 import tempfile
 
 from benches.machine import hold_to_cores, program, this_machine
-from benches.material import is_memory_backed, working_folder
+from benches.material import is_memory_backed, size_of, working_folder
 from benches.peers.exchange.jobs import JOBS, Place
 from benches.peers.exchange.table import Row, as_table
-
-UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
-
-def size_of(text: str) -> int:
-    number, unit = text[:-3], text[-3:]
-    if unit not in UNITS or not number.isdigit():
-        raise argparse.ArgumentTypeError(f"{text}: write it as 512MiB or 1GiB")
-    return int(number) * UNITS[unit]
 
 
 def arguments() -> argparse.Namespace:

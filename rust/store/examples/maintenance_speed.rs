@@ -5,6 +5,10 @@
 //! `… -- FOLDER ARCHIVE`: takes in this CAR and writes it again, which must give the same bytes.
 #![expect(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a tool for the shell")]
 
+#[path = "support/processor.rs"]
+mod processor;
+
+use processor::processor_seconds;
 use shoal_core::Cid;
 use shoal_core::cid::codec;
 use shoal_core::dag::pb;
@@ -28,14 +32,6 @@ fn timed<T>(what: &str, bytes: u64, job: impl FnOnce() -> T) -> T {
     let rate = bytes as f64 / seconds / 1e6;
     println!("{what:<30}{seconds:8.3} s {rate:8.0} MB/s {processor:8.2} s of processor {:6} MB of memory", megabytes());
     result
-}
-
-/// Processor time of all threads so far: what counts on a machine that has other things to do.
-fn processor_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks: u64 =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
-    ticks as f64 / 100.0
 }
 
 /// Memory of this process without mapped files, now.

@@ -5,6 +5,10 @@
 //! and for the same reason the time of the processors is compared too, which others do not take.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for the shell")]
 
+#[path = "support/processor.rs"]
+mod processor;
+
+use processor::processor_seconds;
 use shoal_core::chunk::Chunker;
 use shoal_core::hash::{Hash, digest_many};
 use shoal_core::unixfs::Profile;
@@ -45,14 +49,6 @@ impl Rounds {
         self.processor_seconds += processor_seconds() - before;
         result
     }
-}
-
-/// Processor time of all threads so far.
-fn processor_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let ticks: u64 =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
-    ticks as f64 / 100.0
 }
 
 /// All cores hash the content, leaf by leaf.

@@ -7,48 +7,29 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "support/bench.rs"]
+mod bench;
+
+use bench::Bench;
 use shoal_core::Cid;
 use shoal_core::chunk::Chunker;
 use shoal_core::unixfs::{Profile, profile::Layout};
 use shoal_store::export::{GetOptions, get};
 use shoal_store::ingest::{AddOptions, AddReport, IgnoreRules, add, add_stream};
 use shoal_store::read::{FileReader, copy_to};
-use shoal_store::{Error, Operation, Options, Store};
+use shoal_store::{Error, Operation};
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use tempfile::TempDir;
+use std::path::Path;
 
 /// Bytes that differ at every place a chunk or group could be mistaken for another.
 fn painted(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|i| (i % 251) as u8 ^ ((i / 4096) % 253) as u8).collect()
 }
 
-struct Bench {
-    folder: TempDir,
-    store: Store,
-}
-
 impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open_path(&folder.path().join("store"), Options::default()).unwrap();
-        Self { folder, store }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        path
-    }
-
     fn add(&self, path: &Path, options: &AddOptions) -> Result<AddReport, Error> {
         add(&self.store, &[path.to_path_buf()], options, &Operation::new(), &mut |_| Ok(()))
     }

@@ -8,6 +8,10 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "support/bench.rs"]
+mod bench;
+
+use bench::Bench;
 use shoal_core::Cid;
 use shoal_core::chunk::Chunker;
 use shoal_core::unixfs::{Profile, profile::Layout};
@@ -23,7 +27,6 @@ use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use tempfile::TempDir;
 
 /// Bytes that differ at every place a chunk could be mistaken for another.
 fn painted(seed: u8, bytes: usize) -> Vec<u8> {
@@ -40,29 +43,7 @@ fn nocopy(profile: Profile) -> AddOptions {
     AddOptions { profile, nocopy: true, ..AddOptions::default() }
 }
 
-struct Bench {
-    folder: TempDir,
-    store: Store,
-}
-
 impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open_path(&folder.path().join("store"), Options::default()).unwrap();
-        Self { folder, store }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().canonicalize().unwrap().join(name)
-    }
-
-    fn file(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        path
-    }
-
     fn try_add(&self, path: &Path, options: &AddOptions) -> Result<AddReport, Error> {
         add(&self.store, &[path.to_path_buf()], options, &Operation::new(), &mut |_| Ok(()))
     }

@@ -4,9 +4,12 @@
 //! it held for the peer. docs/wire.md lists which attack is held off by which test.
 #![expect(clippy::unwrap_used, reason = "tests fail by panics")]
 
+#[path = "support/frames.rs"]
+mod frames;
 #[path = "support/memory.rs"]
 mod memory;
 
+use frames::{data, frame, update};
 use memory::held;
 use shoal_wire::SecretKey;
 use shoal_wire::connection::{CloseReason, Config, Connection, Event, Security, Start};
@@ -20,7 +23,7 @@ use shoal_wire::noise::{self, Noise, NoiseSecrets};
 use shoal_wire::tls::{self, Credentials, Tls};
 use shoal_wire::yamux::StreamId;
 use shoal_wire::yamux::YamuxError;
-use shoal_wire::yamux::frame::{ACK, Header, Kind, RST, SYN};
+use shoal_wire::yamux::frame::{ACK, Kind, RST, SYN};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -171,21 +174,6 @@ impl Attack {
         let reset = frame(Kind::WindowUpdate, RST, stream, 0, b"");
         self.heard.windows(reset.len()).any(|bytes| bytes == reset)
     }
-}
-
-fn frame(kind: Kind, flags: u16, stream: u32, length: u32, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    Header { kind, flags, stream, length }.encode(&mut out);
-    out.extend_from_slice(body);
-    out
-}
-
-fn data(flags: u16, stream: u32, body: &[u8]) -> Vec<u8> {
-    frame(Kind::Data, flags, stream, u32::try_from(body.len()).unwrap(), body)
-}
-
-fn update(flags: u16, stream: u32, length: u32) -> Vec<u8> {
-    frame(Kind::WindowUpdate, flags, stream, length, b"")
 }
 
 #[test]

@@ -4,12 +4,16 @@
 //! peer sends panics, or makes a session hold more than its limits.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panics")]
 
+#[path = "support/frames.rs"]
+mod frames;
+
+use frames::{data, frame, update};
 use proptest::prelude::*;
 use shoal_wire::limits::{
     CHURN_MAX, INBOUND_STREAMS_MAX, PING_SECONDS, PONG_SECONDS, PONGS_MAX, UNACKNOWLEDGED_STREAMS_MAX, UNREAD_BYTES_MAX, UNSENT_BYTES_MAX,
     WINDOW_BYTES_FIRST,
 };
-use shoal_wire::yamux::frame::{ACK, FIN, Header, Kind, RST, SYN};
+use shoal_wire::yamux::frame::{ACK, FIN, Kind, RST, SYN};
 use shoal_wire::yamux::{Event, OpenError, Session, StreamId, YamuxError};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -205,21 +209,6 @@ fn a_peer_is_pinged_and_its_silence_ends_the_session() {
     assert_eq!(session.error(), None);
     session.on_time(silence);
     assert_eq!((session.error(), session.deadline()), (Some(YamuxError::Silence), None));
-}
-
-fn frame(kind: Kind, flags: u16, stream: u32, length: u32, body: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    Header { kind, flags, stream, length }.encode(&mut out);
-    out.extend_from_slice(body);
-    out
-}
-
-fn data(flags: u16, stream: u32, body: &[u8]) -> Vec<u8> {
-    frame(Kind::Data, flags, stream, u32::try_from(body.len()).unwrap(), body)
-}
-
-fn update(flags: u16, stream: u32, length: u32) -> Vec<u8> {
-    frame(Kind::WindowUpdate, flags, stream, length, b"")
 }
 
 /// What a side that was dialed makes of frames.
